@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { ContainerEvent, ContainerMethods, ContainerSpec } from './container-control.js';
+import { NodeInventory } from './resources.js';
+
+/**
+ * The channel between the API and an agent: one WebSocket that the agent opens to `GET /agent/v1/channel` with
+ * `Authorization: Bearer <node credential>`, carrying RpcPeer frames (one binary message each).
+ * An agent gets its credential once, by `POST /agent/v1/enrol` with a one-time token.
+ */
+export const Enrolment = z.object({
+  token: z.string(),
+  name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+  inventory: NodeInventory,
+});
+export type Enrolment = z.infer<typeof Enrolment>;
+export const EnrolmentAnswer = z.object({ nodeId: z.string(), credential: z.string() });
+export type EnrolmentAnswer = z.infer<typeof EnrolmentAnswer>;
+
+export const ContainerState = z.object({
+  drvmId: z.string(),
+  generation: z.int(),
+  /** `stopped`: known here but not running on purpose; `failed`: it died and the supervisor gave up for now. */
+  state: z.enum(['starting', 'running', 'degraded', 'stopped', 'failed']),
+  detail: z.string(),
+  osPid: z.int().nullable(),
+  cpuMs: z.number(),
+  residentBytes: z.number(),
+  guestMemoryBytes: z.number(),
+  processes: z.int(),
+  restarts: z.int(),
+  /** What the limits are enforced with, for instance `cpu: cgroup-v1 (500m), memory: cgroup-v1 (512 MiB), pid+mount namespaces`. */
+  isolation: z.string(),
+});
+export type ContainerState = z.infer<typeof ContainerState>;
+
+/** Agent → API, an event each HEARTBEAT_MS. */
+export const Heartbeat = z.object({
+  at: z.string(),
+  used: z.object({
+    cpuMilli: z.number(),
+    memoryMiB: z.number(),
+    diskGiB: z.number(),
+    networkMbps: z.number(),
+  }),
+  load1: z.number(),
+  containers: z.array(ContainerState),
+});
+export type Heartbeat = z.infer<typeof Heartbeat>;
+
+export const HEARTBEAT_MS = 2_000;
+/** Without a heartbeat for this long a node is shown as down. */
+export const NODE_DOWN_AFTER_MS = 8_000;
+
+/** API → agent. Each may be done twice with the effect of once. */
+export const AgentMethods = {
+  /** Makes key and port for this DRVM's container here (kept), answers the certificate request. */
+  'drvm.prepare': {
+    params: z.object({ drvmId: z.string(), index: z.int() }),
+    result: z.object({ certificateRequest: z.string(), host: z.string(), port: z.int() }),
+  },
+  /** Keeps the spec and sees to it that the container runs under it; answers when it is up. */
+  'drvm.start': { params: ContainerSpec, result: ContainerState },
+  /** Stops the container; its files stay. */
+  'drvm.stop': {
+    params: z.object({ drvmId: z.string(), graceMs: z.number().default(5_000) }),
+    result: z.object({}),
+  },
+  /** Stops it and removes all that this node holds of the DRVM. */
+  'drvm.delete': { params: z.object({ drvmId: z.string() }), result: z.object({}) },
+  'drvm.list': { params: z.object({}), result: z.array(ContainerState) },
+  /** Hands a call on to a container; chunks and bodies pass both ways. */
+  'container.call': {
+    params: z.object({
+      drvmId: z.string(),
+      method: z.enum(Object.keys(ContainerMethods) as [keyof typeof ContainerMethods]),
+      params: z.unknown(),
+    }),
+    result: z.unknown(),
+  },
+} as const;
+export type AgentMethod = keyof typeof AgentMethods;
+
+/** Events agent → API over the channel. */
+export const AgentEvents = {
+  inventory: NodeInventory,
+  heartbeat: Heartbeat,
+  'container.event': ContainerEvent,
+} as const;

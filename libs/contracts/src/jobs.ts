@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { ContainerSpec } from './container-control.js';
+
+/**
+ * What BullMQ carries. Two kinds of queues: `operations` (one job an operation; its worker walks the steps) and one
+ * queue per node (`agent.<nodeId>`), consumed by the API process that holds that agent's channel. Jobs carry ids and
+ * small parameters only; what is large or secret is read from the database when the job runs.
+ */
+export const OPERATIONS_QUEUE = 'operations';
+export const agentQueue = (nodeId: string): string => `agent.${nodeId}`;
+
+export const OPERATION_KINDS = [
+  'drvm.create',
+  'drvm.start',
+  'drvm.stop',
+  'drvm.delete',
+  'process.migrate',
+] as const;
+export type OperationKind = (typeof OPERATION_KINDS)[number];
+
+export const OPERATION_STATES = [
+  'queued',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'compensated',
+] as const;
+export type OperationState = (typeof OPERATION_STATES)[number];
+
+export const OperationJob = z.object({ operationId: z.string() });
+
+/** Jobs of a node's queue, by name. */
+export const AgentJobs = {
+  'drvm.prepare': z.object({ operationId: z.string(), drvmId: z.string(), index: z.int() }),
+  'drvm.start': z.object({ operationId: z.string(), spec: ContainerSpec }),
+  'drvm.stop': z.object({ operationId: z.string(), drvmId: z.string(), graceMs: z.number() }),
+  'drvm.delete': z.object({ operationId: z.string(), drvmId: z.string() }),
+  'process.migrate': z.object({
+    operationId: z.string(),
+    drvmId: z.string(),
+    pid: z.int(),
+    to: z.string(),
+  }),
+} as const;
+export type AgentJob = keyof typeof AgentJobs;

@@ -1,0 +1,159 @@
+/**
+ * The shapes that REST answers and the CLI prints with --json (interfaces that users' scripts rely on: fields may be
+ * added, never renamed). Times are ISO 8601 in UTC.
+ */
+
+import type { OperationKind, OperationState } from './jobs.js';
+import type { Device, NetworkInterface, NodeInventory } from './resources.js';
+
+export const ROLES = ['supra-admin', 'tenant-admin', 'member', 'auditor'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** `cpu` in vCPUs, which may be a fraction. */
+export interface Amounts {
+  cpu: number;
+  memoryMiB: number;
+  diskGiB: number;
+  networkMbps: number;
+}
+
+export interface NodeView {
+  name: string;
+  id: string;
+  state: 'up' | 'down' | 'draining' | 'drained' | 'off';
+  capacity: Amounts;
+  reserved: Amounts;
+  used: Amounts;
+  exclusiveTo: string | null;
+  labels: Record<string, string>;
+  lastSeenAt: string | null;
+  agentVersion: string;
+  generation: number;
+}
+
+/** `node show`. */
+export interface NodeDetailView extends NodeView {
+  host: Amounts;
+  interfaces: NetworkInterface[];
+  devices: Device[];
+  traits: string[];
+  enforcement: NodeInventory['enforcement'];
+  allocations: AllocationView[];
+}
+
+export interface AllocationView {
+  id: string;
+  drvm: string;
+  drvmId: string;
+  tenant: string;
+  node: string;
+  index: number;
+  cpu: number;
+  memoryMiB: number;
+  diskGiB: number;
+  exclusive: boolean;
+}
+
+export interface TenantView {
+  id: string;
+  name: string;
+  quota: Partial<Amounts>;
+  used: Amounts;
+}
+
+export interface UserView {
+  id: string;
+  name: string;
+  tenant: string | null;
+  role: Role;
+  createdAt: string;
+  /** Only in the answer to its creation, when it was made by the system. */
+  password?: string;
+}
+
+export interface TokenView {
+  id: string;
+  name: string;
+  tenant: string | null;
+  role: Role;
+  createdAt: string;
+  expiresAt: string | null;
+  lastUsedAt: string | null;
+}
+
+export interface NewTokenView {
+  token: string;
+  id: string;
+  expiresAt: string | null;
+}
+
+export type DrvmState = 'creating' | 'running' | 'stopped' | 'degraded' | 'failed';
+
+export interface DrvmView {
+  name: string;
+  id: string;
+  tenant: string;
+  dvos: string;
+  state: DrvmState;
+  /** Why it is not as wanted. */
+  detail: string;
+  nodes: {
+    node: string;
+    index: number;
+    cpu: number;
+    memoryMiB: number;
+    diskGiB: number;
+    state: string;
+    isolation: string;
+  }[];
+  createdAt: string;
+  generation: number;
+}
+
+export interface OperationView {
+  id: string;
+  kind: OperationKind;
+  state: OperationState;
+  progress: number;
+  /** What it works on, for instance `drvm/fisica` or `drvm/fisica/pid/12`. */
+  subject: string;
+  steps: {
+    name: string;
+    state: 'pending' | 'running' | 'succeeded' | 'failed' | 'skipped' | 'compensated';
+    startedAt: string | null;
+    endedAt: string | null;
+    error: string | null;
+  }[];
+  result: unknown;
+  error: { code: string; message: string; hint?: string } | null;
+  requestedBy: string;
+  createdAt: string;
+  endedAt: string | null;
+}
+
+export interface EventView {
+  id: string;
+  at: string;
+  kind: string;
+  tenant: string | null;
+  drvm: string | null;
+  node: string | null;
+  text: string;
+}
+
+export interface Page<T> {
+  items: T[];
+  nextCursor: string | null;
+}
+
+/** application/problem+json (RFC 9457). */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  code: string;
+  detail: string;
+  hint?: string;
+  field?: string;
+  details?: Record<string, unknown>;
+}
