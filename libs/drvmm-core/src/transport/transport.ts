@@ -1,0 +1,51 @@
+import type { ContainerPeer, RpcPeer } from '@drvs/contracts';
+
+/** Where this container listens for its peers, and who it is. */
+export interface TransportOptions {
+  readonly drvmId: string;
+  readonly index: number;
+  /** Of this OS process: another one means that all state of the former is gone. */
+  readonly incarnation: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** PEM. */
+  readonly key: string;
+  /** PEM; its subject's CN is `drvs:<drvmId>:<index>`, its use both server and client. */
+  readonly certificate: string;
+  /** PEM: the DRVM's own authority; nobody else's certificates are accepted. */
+  readonly authority: string;
+  /** A peer that is not heard for this long is lost. Default 6,000. */
+  readonly lostAfterMs?: number;
+}
+
+export interface TransportEvents {
+  /** In order, exactly once. The frame is the receiver's to keep. */
+  ipc(peer: number, frame: Uint8Array): void;
+  peerUp(peer: number, incarnation: string): void;
+  /** The session with the peer is over; what was under way is lost. Followed by peerUp when it comes (back). */
+  peerLost(peer: number, reason: string): void;
+  /** The control lane of a new session; comes right after peerUp. Register handlers at once. */
+  control(peer: number, rpc: RpcPeer): void;
+  /** The peer takes frames again, after sendIpc answered false. */
+  drained?(peer: number): void;
+}
+
+/** Frames between the containers of one DRVM: one session per pair, two lanes, over mutual TLS 1.3. */
+export interface Transport {
+  /** What to call; set it before start(). */
+  events: TransportEvents;
+  /** The port listened on (after start; useful with port 0). */
+  readonly port: number;
+  start(): Promise<void>;
+  /** The peers now; may be called any time (a port changes when a container restarts). Own index is left out. */
+  setPeers(peers: readonly ContainerPeer[]): void;
+  /**
+   * Reliable, ordered, exactly once while the session lives; the frame belongs to the transport from then on.
+   * False: taken, but the peer is behind; wait for `drained` before sending what can wait. A peer that is not up
+   * gets nothing (the frame is dropped: peerLost was or will be said).
+   */
+  sendIpc(peer: number, frame: Uint8Array): boolean;
+  /** The control lane; undefined while the peer is not up. Closed when its session is lost. */
+  control(peer: number): RpcPeer | undefined;
+  isUp(peer: number): boolean;
+  close(): Promise<void>;
+}
