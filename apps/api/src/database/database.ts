@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import type { Actor } from '../auth/actor.js';
+import { CONFIG, type Config } from '../config/config.js';
+import { type Prisma, PrismaClient } from '../gen/client.js';
+import { isRetryable } from './sql-state.js';
+
+export type Transaction = Prisma.TransactionClient;
+
+/** A transaction waits this long for a connection: under a burst it queues here rather than failing. */
+const TRANSACTION_WAIT_MS = 20_000;
+const TRANSACTION_TIMEOUT_MS = 20_000;
+/** Deadlocks and serialization failures are done again this often. */
+const TRANSACTION_ATTEMPTS = 6;
+const RETRY_BASE_MS = 10;
+
+/**
+ * The door to PostgreSQL.
+ * - `as(actor, work)`: a transaction bound by row-level security to what the actor may see and change.
+ * - `system(work)`: a transaction of the system itself (jobs, agents, placement, sign-in), bound by nothing but the
+ *   constraints; whoever calls it has checked the actor before.
+ * - `unrestricted`: single statements of the system itself.
+ * `work` may be run again after a deadlock: it must not do anything but talk to the database; what is to follow a
+ * successful end goes through `afterCommit`.
+ */
+@Injectable()
+export class Database implements OnApplicationShutdown {
+  readonly unrestricted: PrismaClient;
+  readonly pool: pg.Pool;
+  readonly #followUps = new WeakMap<Transaction, (() => void | Promise<void>)[]>();
+
+  constructor(@Inject(CONFIG) config: Config) {
+    this.pool = new pg.Pool({
+      connectionString: config.databaseUrl,
+      max: config.databasePool,
+      connectionTimeoutMillis: TRANSACTION_WAIT_MS,
+      application_name: 'drvs-api',
+    });
+    // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+    this.pool.on('error', () => undefined);
+    this.unrestricted = new PrismaClient({ adapter: new PrismaPg(this.pool) });
+  }
+
+  as<T>(actor: Actor, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#transaction(async (tx) => {
+      await tx.$executeRaw`SELECT set_config('role', 'drvs_app', true), set_config('app.role', ${actor.role}, true),
+        set_config('app.tenant', ${actor.tenantId ?? ''}, true)`;
+      return work(tx);
+    });
+  }
+
+  system<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#transaction(work);
+  }
+
+  /** Runs once the transaction has been committed, before its caller goes on; never when it was rolled back. */
+  afterCommit(tx: Transaction, followUp: () => void | Promise<void>): void {
+    const followUps = this.#followUps.get(tx);
+    if (!followUps) throw new Error('afterCommit outside a transaction of Database');
+    followUps.push(followUp);
+  }
+
+  async #transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const followUps: (() => void | Promise<void>)[] = [];
+      try {
+        const result = await this.unrestricted.$transaction(
+          (tx) => {
+            this.#followUps.set(tx, followUps);
+            return work(tx);
+          },
+          { maxWait: TRANSACTION_WAIT_MS, timeout: TRANSACTION_TIMEOUT_MS },
+        );
+        for (const followUp of followUps) await followUp();
+        return result;
+      } catch (error) {
+        if (attempt >= TRANSACTION_ATTEMPTS || !isRetryable(error)) throw error;
+        await sleep(Math.random() * RETRY_BASE_MS * 2 ** attempt);
+      }
+    }
+  }
+
+  async ping(): Promise<void> {
+    await this.pool.query('SELECT 1');
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.unrestricted.$disconnect();
+    if (!this.pool.ended) await this.pool.end();
+  }
+}
