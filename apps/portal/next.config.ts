@@ -1,0 +1,17 @@
+import { fileURLToPath } from 'node:url';
+import type { NextConfig } from 'next';
+import createNextIntlPlugin from 'next-intl/plugin';
+
+const config: NextConfig = {
+  output: 'standalone',
+  outputFileTracingRoot: fileURLToPath(new URL('../..', import.meta.url)),
+  poweredByHeader: false,
+  reactStrictMode: true,
+  // `npm run check` checks the types, once, for the whole tree.
+  typescript: { ignoreBuildErrors: true },
+  // Tests drive the pages by 127.0.0.1 as well as by name.
+  allowedDevOrigins: ['127.0.0.1', 'localhost'],
+  experimental: { optimizePackageImports: ['@mantine/core', '@mantine/hooks', '@tabler/icons-react'] },
+};
+
+export default createNextIntlPlugin('./src/i18n/request.ts')(config);

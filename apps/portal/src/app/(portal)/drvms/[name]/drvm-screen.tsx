@@ -1,0 +1,220 @@
+'use client';
+import {
+  Anchor,
+  Breadcrumbs,
+  Button,
+  Group,
+  Menu,
+  Paper,
+  SimpleGrid,
+  Skeleton,
+  Stack,
+  Text,
+  Title,
+} from '@mantine/core';
+import { IconChevronDown, IconPlayerPlay, IconPlayerStop, IconTrash } from '@tabler/icons-react';
+import Link from 'next/link';
+import { useTranslations } from 'next-intl';
+import { useEffect, useState } from 'react';
+import { useMutation, useQuery, useSubscription } from 'urql';
+import type { DrvmDetailQuery } from '@/gen/graphql';
+import {
+  DeleteDrvmMutation,
+  DrvmQuery,
+  ProcessesSubscription,
+  StartDrvmMutation,
+  StopDrvmMutation,
+} from '@/graphql/drvm';
+import { useAmounts } from '@/parts/amounts';
+import { Empty } from '@/parts/empty';
+import { LiveBadge } from '@/parts/live-badge';
+import { Meter } from '@/parts/meter';
+import { notifyFailure } from '@/parts/notify';
+import { OperationProgress } from '@/parts/operation-progress';
+import { StateBadge } from '@/parts/state-badge';
+import { Trouble } from '@/parts/trouble';
+import { mayManageDrvms, mayRunPrograms, useViewer } from '@/session/session';
+import { DeleteDialog } from './delete-dialog';
+import { MigrateDialog } from './migrate-dialog';
+import { OutputPanel } from './output-panel';
+import { ProcessTable } from './process-table';
+import { RunForm } from './run-form';
+
+const REFRESH_MS = 2_000;
+
+export function DrvmScreen({ name, id }: { name: string; id: string | null }) {
+  const t = useTranslations('drvm');
+  const [{ data, error }, again] = useQuery({ query: DrvmQuery, variables: id ? { id } : { name } });
+  useEffect(() => {
+    const timer = setInterval(() => again({ requestPolicy: 'network-only' }), REFRESH_MS);
+    return () => clearInterval(timer);
+  }, [again]);
+  if (!data) return error ? <Trouble error={error} onRetry={() => again()} /> : <Skeleton h={420} />;
+  if (!data.drvm)
+    return <Empty title={t('none', { name })} hint={t('noneHint')} href="/drvms" action={t('toDrvms')} />;
+  return <Screen drvm={data.drvm} />;
+}
+
+function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
+  const t = useTranslations('drvm');
+  const { amount } = useAmounts();
+  const viewer = useViewer();
+  const [{ data }] = useSubscription({ query: ProcessesSubscription, variables: { drvm: drvm.id } });
+  const processes = data?.processes ?? null;
+  const [updatedAt, setUpdatedAt] = useState<Date | null>(null);
+  const [chosenPid, setChosenPid] = useState<number | null>(null);
+  const [migrating, setMigrating] = useState<number | null>(null);
+  const [isDeleting, setDeleting] = useState(false);
+  const [operation, setOperation] = useState<string | null>(null);
+  const [, start] = useMutation(StartDrvmMutation);
+  const [, stop] = useMutation(StopDrvmMutation);
+  const [, remove] = useMutation(DeleteDrvmMutation);
+
+  useEffect(() => {
+    if (processes) setUpdatedAt(new Date());
+  }, [processes]);
+  const shownPid = chosenPid ?? processes?.[0]?.pid ?? null;
+  const migratingProcess = processes?.find((process) => process.pid === migrating) ?? null;
+  const mayManage = mayManageDrvms(viewer.role);
+  const mayRun = mayRunPrograms(viewer.role);
+
+  const startDrvm = async () => {
+    const answer = await start({ id: drvm.id });
+    if (answer.error) notifyFailure(t('startFailed'), answer.error);
+    else setOperation(answer.data?.startDrvm.id ?? null);
+  };
+  const stopDrvm = async () => {
+    const answer = await stop({ id: drvm.id });
+    if (answer.error) notifyFailure(t('stopFailed'), answer.error);
+    else setOperation(answer.data?.stopDrvm.id ?? null);
+  };
+  const deleteDrvm = async () => {
+    setDeleting(false);
+    const answer = await remove({ id: drvm.id });
+    if (answer.error) notifyFailure(t('deleteFailed'), answer.error);
+    else setOperation(answer.data?.deleteDrvm.id ?? null);
+  };
+
+  return (
+    <Stack gap="lg">
+      <Breadcrumbs>
+        <Anchor component={Link} href="/drvms">
+          {t('drvms')}
+        </Anchor>
+        <Text>{drvm.name}</Text>
+      </Breadcrumbs>
+      <Group justify="space-between" align="flex-start">
+        <div>
+          <Group gap="sm">
+            <Title order={1} fz={26}>
+              {drvm.name}
+            </Title>
+            <StateBadge state={drvm.state} size="md" />
+          </Group>
+          <Text c="dimmed" size="sm">
+            {t('summary', { department: drvm.tenant, dvos: drvm.dvos, nodes: drvm.slices.length })}
+          </Text>
+          {drvm.detail && <Text size="sm">{drvm.detail}</Text>}
+        </div>
+        <Group>
+          <LiveBadge updatedAt={updatedAt} />
+          {mayManage && (
+            <Menu position="bottom-end">
+              <Menu.Target>
+                <Button variant="default" rightSection={<IconChevronDown size={16} aria-hidden />}>
+                  {t('actions')}
+                </Button>
+              </Menu.Target>
+              <Menu.Dropdown>
+                <Menu.Item leftSection={<IconPlayerPlay size={16} aria-hidden />} onClick={startDrvm}>
+                  {t('start')}
+                </Menu.Item>
+                <Menu.Item leftSection={<IconPlayerStop size={16} aria-hidden />} onClick={stopDrvm}>
+                  {t('stop')}
+                </Menu.Item>
+                <Menu.Divider />
+                <Menu.Item
+                  color="red"
+                  leftSection={<IconTrash size={16} aria-hidden />}
+                  onClick={() => setDeleting(true)}
+                >
+                  {t('delete')}
+                </Menu.Item>
+              </Menu.Dropdown>
+            </Menu>
+          )}
+        </Group>
+      </Group>
+      {operation && <OperationProgress key={operation} id={operation} onClose={() => setOperation(null)} />}
+      <SimpleGrid cols={{ base: 1, sm: 2, lg: Math.min(4, Math.max(3, drvm.slices.length)) }}>
+        {drvm.slices.map((slice) => (
+          <Paper key={slice.id} className="card" p="md" radius="md">
+            <Group justify="space-between" mb={6}>
+              <Text fw={600}>{slice.node}</Text>
+              <StateBadge state={slice.state} size="xs" />
+            </Group>
+            <Stack gap={8}>
+              <Meter
+                metric="cpu"
+                label={t('cpu')}
+                capacity={slice.cpu}
+                allocated={slice.cpu}
+                used={slice.usedCpu}
+              />
+              <Meter
+                metric="memoryMiB"
+                label={t('memory')}
+                capacity={slice.memoryMiB}
+                allocated={slice.memoryMiB}
+                used={slice.usedMemoryMiB}
+              />
+              <Text size="xs" c="dimmed" title={slice.isolation} lineClamp={1}>
+                {t('sliceLine', { disk: amount('diskGiB', slice.diskGiB), processes: slice.processes })}
+              </Text>
+            </Stack>
+          </Paper>
+        ))}
+      </SimpleGrid>
+      <Paper className="card" p="md" radius="md" component="section">
+        <Group justify="space-between" mb="xs">
+          <Title order={2} fz={18}>
+            {t('processes')}
+          </Title>
+          {mayRun && drvm.state !== 'stopped' && (
+            <RunForm drvm={drvm.id} nodes={drvm.slices.map((slice) => slice.node)} onStarted={setChosenPid} />
+          )}
+        </Group>
+        <ProcessTable
+          drvm={drvm.id}
+          isStopped={drvm.state === 'stopped'}
+          processes={processes}
+          chosenPid={shownPid}
+          mayChange={mayRun}
+          onChoose={setChosenPid}
+          onMigrate={setMigrating}
+        />
+      </Paper>
+      {shownPid !== null && (
+        <OutputPanel
+          key={`${drvm.id}/${shownPid}`}
+          drvm={drvm.id}
+          pid={shownPid}
+          command={processes?.find((process) => process.pid === shownPid)?.command ?? ''}
+        />
+      )}
+      <MigrateDialog
+        key={migrating}
+        drvm={drvm.id}
+        process={migratingProcess}
+        slices={drvm.slices}
+        onClose={() => setMigrating(null)}
+      />
+      <DeleteDialog
+        name={drvm.name}
+        isOpen={isDeleting}
+        onClose={() => setDeleting(false)}
+        onConfirm={deleteDrvm}
+      />
+    </Stack>
+  );
+}

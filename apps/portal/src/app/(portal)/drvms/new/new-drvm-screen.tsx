@@ -1,0 +1,225 @@
+'use client';
+import {
+  Alert,
+  Button,
+  Group,
+  NumberInput,
+  Paper,
+  SegmentedControl,
+  Select,
+  SimpleGrid,
+  Stack,
+  Table,
+  Text,
+  TextInput,
+  Title,
+} from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { useRouter } from 'next/navigation';
+import { useTranslations } from 'next-intl';
+import { type FormEvent, useEffect, useState } from 'react';
+import { useMutation, useQuery } from 'urql';
+import { CreateDrvmMutation, DrvmsQuery, PlanDrvmMutation } from '@/graphql/drvm';
+import { useAmounts } from '@/parts/amounts';
+import { said } from '@/parts/errors';
+import { useViewer } from '@/session/session';
+
+const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const PLAN_AFTER_MS = 400;
+
+/** A DRVM asked for by what it needs; the placement that the same request would get is shown as one types. */
+export function NewDrvmScreen() {
+  const t = useTranslations('newDrvm');
+  const { amount } = useAmounts();
+  const router = useRouter();
+  const viewer = useViewer();
+  const [{ data }] = useQuery({ query: DrvmsQuery });
+  const [name, setName] = useState('');
+  const [chosenTenant, setTenant] = useState<string | null>(null);
+  const [cpu, setCpu] = useState<number | string>(0.6);
+  const [memoryMiB, setMemory] = useState<number | string>(768);
+  const [diskGiB, setDisk] = useState<number | string>(3);
+  const [nodeCount, setNodeCount] = useState<number | string>('');
+  const [policy, setPolicy] = useState('spread');
+  const [planned, plan] = useMutation(PlanDrvmMutation);
+  const [created, create] = useMutation(CreateDrvmMutation);
+
+  const tenants = data?.tenants.nodes.map((tenant) => tenant.name) ?? [];
+  const tenant = viewer.tenant ?? chosenTenant ?? tenants[0] ?? null;
+  const input = {
+    name: NAME.test(name) ? name : 'preview',
+    tenant,
+    cpu: Number(cpu),
+    memoryMiB: Number(memoryMiB),
+    diskGiB: Number(diskGiB),
+    nodeCount: nodeCount === '' ? null : Number(nodeCount),
+    policy,
+  };
+  const isComplete = tenant !== null && input.cpu > 0 && input.memoryMiB > 0;
+  const [wished] = useDebouncedValue(JSON.stringify(input), PLAN_AFTER_MS);
+  useEffect(() => {
+    if (isComplete) void plan({ input: JSON.parse(wished) });
+  }, [wished, isComplete, plan]);
+
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    const { data: answer } = await create({ input });
+    if (answer)
+      router.push(
+        `/drvms/${encodeURIComponent(answer.createDrvm.drvm.name)}?id=${answer.createDrvm.drvm.id}`,
+      );
+  };
+  const refusal = planned.error ? said(planned.error) : null;
+  const failure = created.error ? said(created.error) : null;
+
+  return (
+    <Stack gap="lg" maw={920}>
+      <div>
+        <Title order={1} fz={26}>
+          {t('title')}
+        </Title>
+        <Text c="dimmed">{t('what')}</Text>
+      </div>
+      <form onSubmit={submit}>
+        <Stack gap="lg">
+          <Paper className="card" p="lg" radius="md">
+            <SimpleGrid cols={{ base: 1, sm: 2 }}>
+              <TextInput
+                label={t('name')}
+                description={t('nameHint')}
+                value={name}
+                onChange={(event) => setName(event.currentTarget.value)}
+                error={name !== '' && !NAME.test(name) ? t('nameWrong') : null}
+                required
+                data-autofocus
+              />
+              {viewer.tenant ? (
+                <TextInput
+                  label={t('department')}
+                  description={t('departmentHint')}
+                  value={viewer.tenant}
+                  readOnly
+                />
+              ) : (
+                <Select
+                  label={t('department')}
+                  description={t('departmentHint')}
+                  data={tenants}
+                  value={tenant}
+                  onChange={setTenant}
+                  allowDeselect={false}
+                  required
+                />
+              )}
+              <NumberInput
+                label={t('cpu')}
+                description={t('cpuHint')}
+                value={cpu}
+                onChange={setCpu}
+                min={0.05}
+                step={0.1}
+                decimalScale={2}
+                suffix=" vCPU"
+                required
+              />
+              <NumberInput
+                label={t('memory')}
+                description={t('memoryHint')}
+                value={memoryMiB}
+                onChange={setMemory}
+                min={192}
+                step={64}
+                suffix=" MiB"
+                required
+              />
+              <NumberInput
+                label={t('disk')}
+                description={t('diskHint')}
+                value={diskGiB}
+                onChange={setDisk}
+                min={0}
+                suffix=" GiB"
+              />
+              <NumberInput
+                label={t('nodes')}
+                description={t('nodesHint')}
+                value={nodeCount}
+                onChange={setNodeCount}
+                min={1}
+                placeholder={t('nodesAny')}
+              />
+            </SimpleGrid>
+            <Group mt="md" gap="sm">
+              <Text size="sm" id="policy">
+                {t('policy')}
+              </Text>
+              <SegmentedControl
+                aria-labelledby="policy"
+                value={policy}
+                onChange={setPolicy}
+                data={[
+                  { value: 'spread', label: t('spread') },
+                  { value: 'pack', label: t('pack') },
+                ]}
+              />
+            </Group>
+          </Paper>
+          <Paper className="card" p="lg" radius="md" component="section" aria-live="polite">
+            <Title order={2} fz={16} mb="xs">
+              {t('plan')}
+            </Title>
+            {refusal ? (
+              <Alert color="orange" title={refusal.message}>
+                {refusal.hint}
+              </Alert>
+            ) : planned.data ? (
+              <Table>
+                <Table.Thead>
+                  <Table.Tr>
+                    <Table.Th>{t('node')}</Table.Th>
+                    <Table.Th>{t('cpu')}</Table.Th>
+                    <Table.Th>{t('memory')}</Table.Th>
+                    <Table.Th>{t('disk')}</Table.Th>
+                    <Table.Th>{t('reason')}</Table.Th>
+                  </Table.Tr>
+                </Table.Thead>
+                <Table.Tbody>
+                  {planned.data.planDrvm.steps.map((step) => (
+                    <Table.Tr key={step.node}>
+                      <Table.Td>{step.node}</Table.Td>
+                      <Table.Td className="numeric">{amount('cpu', step.cpu)}</Table.Td>
+                      <Table.Td className="numeric">{amount('memoryMiB', step.memoryMiB)}</Table.Td>
+                      <Table.Td className="numeric">{amount('diskGiB', step.diskGiB)}</Table.Td>
+                      <Table.Td>
+                        <Text size="xs" c="dimmed">
+                          {step.reason}
+                        </Text>
+                      </Table.Td>
+                    </Table.Tr>
+                  ))}
+                </Table.Tbody>
+              </Table>
+            ) : (
+              <Text c="dimmed" size="sm">
+                {t('planning')}
+              </Text>
+            )}
+          </Paper>
+          {failure && (
+            <Alert color="red" role="alert" title={failure.message}>
+              {failure.hint}
+            </Alert>
+          )}
+          <Group>
+            <Button type="submit" loading={created.fetching} disabled={!isComplete || !NAME.test(name)}>
+              {t('create')}
+            </Button>
+            <Button variant="subtle" color="gray" onClick={() => router.back()}>
+              {t('back')}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Stack>
+  );
+}

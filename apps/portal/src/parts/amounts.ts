@@ -1,0 +1,39 @@
+import { useFormatter } from 'next-intl';
+
+export type Metric = 'cpu' | 'memoryMiB' | 'diskGiB';
+
+export interface Amounts {
+  cpu: number;
+  memoryMiB: number;
+  diskGiB: number;
+}
+
+export const METRICS: readonly Metric[] = ['cpu', 'memoryMiB', 'diskGiB'];
+
+/** The part of `whole`, 0..1; a whole of nothing has no parts. */
+export const share = (part: number, whole: number): number =>
+  whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0;
+
+/** Amounts as a person reads them: `1.5 vCPU`, `768 MiB`, `2 GiB`. */
+export function useAmounts() {
+  const format = useFormatter();
+  const number = (value: number, digits: number) => format.number(value, { maximumFractionDigits: digits });
+  const memory = (mib: number) => (mib >= 10_240 ? `${number(mib / 1024, 1)} GiB` : `${number(mib, 0)} MiB`);
+  const amount = (metric: Metric, value: number): string => {
+    if (metric === 'cpu') return `${number(value, 2)} vCPU`;
+    return metric === 'memoryMiB' ? memory(value) : `${number(value, 0)} GiB`;
+  };
+  const bytes = (value: number): string => {
+    if (value < 1024) return `${number(value, 0)} B`;
+    return value < 1024 * 1024 ? `${number(value / 1024, 0)} KiB` : `${number(value / 1_048_576, 1)} MiB`;
+  };
+  const duration = (ms: number): string => {
+    if (ms < 1_000) return `${number(ms, 0)} ms`;
+    if (ms < 60_000) return `${number(ms / 1_000, 1)} s`;
+    const minutes = Math.floor(ms / 60_000);
+    return minutes < 60
+      ? `${minutes} min ${Math.floor((ms % 60_000) / 1_000)} s`
+      : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  };
+  return { amount, bytes, duration, percent: (value: number) => format.number(value, { style: 'percent' }) };
+}

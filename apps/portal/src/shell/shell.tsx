@@ -1,0 +1,107 @@
+'use client';
+import { AppShell, Burger, Button, Group, Menu, NavLink, Text } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import {
+  IconChevronDown,
+  IconLayoutGrid,
+  IconListCheck,
+  IconLogout,
+  IconServer2,
+  IconUser,
+} from '@tabler/icons-react';
+import Link from 'next/link';
+import { usePathname } from 'next/navigation';
+import { useTranslations } from 'next-intl';
+import type { ReactNode } from 'react';
+import { useMutation } from 'urql';
+import { LogoutMutation } from '@/graphql/session';
+import { useViewer } from '@/session/session';
+import { Logo } from './logo';
+import { Preferences } from './preferences';
+
+const PLACES = [
+  { href: '/', key: 'cluster', icon: IconLayoutGrid },
+  { href: '/drvms', key: 'drvms', icon: IconServer2 },
+  { href: '/operations', key: 'operations', icon: IconListCheck },
+] as const;
+
+export function Shell({ children }: { children: ReactNode }) {
+  const t = useTranslations('shell');
+  const path = usePathname();
+  const viewer = useViewer();
+  const [isOpen, { toggle, close }] = useDisclosure();
+  const [, logout] = useMutation(LogoutMutation);
+  const signOut = async () => {
+    await logout({});
+    location.assign('/login');
+  };
+  return (
+    <AppShell
+      header={{ height: 56 }}
+      navbar={{ width: 208, breakpoint: 'sm', collapsed: { mobile: !isOpen } }}
+      padding={{ base: 'sm', sm: 'lg' }}
+    >
+      <a className="skip" href="#content">
+        {t('skip')}
+      </a>
+      <AppShell.Header>
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group gap="sm" wrap="nowrap">
+            <Burger opened={isOpen} onClick={toggle} hiddenFrom="sm" size="sm" aria-label={t('menu')} />
+            <Link
+              href="/"
+              aria-label="DRVS"
+              style={{ display: 'flex', color: 'inherit', textDecoration: 'none' }}
+            >
+              <Logo />
+            </Link>
+          </Group>
+          <Group gap="xs" wrap="nowrap">
+            <Preferences />
+            <Menu position="bottom-end" withinPortal>
+              <Menu.Target>
+                <Button
+                  variant="subtle"
+                  color="gray"
+                  leftSection={<IconUser size={18} aria-hidden />}
+                  rightSection={<IconChevronDown size={14} aria-hidden />}
+                  px="xs"
+                >
+                  {viewer.name}
+                </Button>
+              </Menu.Target>
+              <Menu.Dropdown>
+                <Menu.Label>
+                  {t(`roles.${viewer.role}`)}
+                  {viewer.tenant && ` · ${viewer.tenant}`}
+                </Menu.Label>
+                <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={signOut}>
+                  {t('signOut')}
+                </Menu.Item>
+              </Menu.Dropdown>
+            </Menu>
+          </Group>
+        </Group>
+      </AppShell.Header>
+      <AppShell.Navbar p="xs" aria-label={t('navigation')}>
+        {PLACES.map(({ href, key, icon: Icon }) => (
+          <NavLink
+            key={href}
+            component={Link}
+            href={href}
+            label={t(key)}
+            leftSection={<Icon size={20} stroke={1.6} aria-hidden />}
+            active={href === '/' ? path === '/' || path.startsWith('/nodes') : path.startsWith(href)}
+            aria-current={path === href ? 'page' : undefined}
+            onClick={close}
+            style={{ borderRadius: 'var(--mantine-radius-md)' }}
+          />
+        ))}
+        <Text size="xs" c="dimmed" mt="auto" p="xs">
+          {t('motto')}
+        </Text>
+      </AppShell.Navbar>
+      <AppShell.Main id="content">{children}</AppShell.Main>
+    </AppShell>
+  );
+}
