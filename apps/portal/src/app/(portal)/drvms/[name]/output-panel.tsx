@@ -87,10 +87,10 @@ export function OutputPanel({ drvm, pid, command }: { drvm: string; pid: number;
           onChange={(event) => setFollowing(event.currentTarget.checked)}
         />
       </Group>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard */}
       <pre
         className="output"
         ref={panel}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
         tabIndex={0}
         role="log"
         aria-label={t('title', { pid })}
