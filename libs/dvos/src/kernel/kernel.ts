@@ -1,0 +1,379 @@
+import { createHash, type Hash } from 'node:crypto';
+import { DrvsError } from '@drvs/contracts';
+import { type Endpoint, type IpcKernel, OK, PEER_PRIVILEGES, formatEndpoint } from '@drvs/drvmm-core';
+import { LOADER_VERSION } from '../loader/meta.js';
+import { type Ending, endingOfSignal } from './ending.js';
+import { type PackedRecord, packRecord, unpackRecord } from './image.js';
+import { applyPart, memoryParts } from './machine-state.js';
+import type { CompiledModule, Modules } from './modules.js';
+import { GuestProcess, PAGE_BYTES, type ProcessHost, type ProcessIdentity, Wait } from './process.js';
+import type { Processor } from './processor.js';
+import { Scheduler } from './scheduler.js';
+import { signalByNumber } from './signals.js';
+
+/** What one container knows of a process of its own. */
+export interface ProcessCounters {
+  readonly endpoint: number;
+  readonly pid: number;
+  readonly state: 'running' | 'waiting' | 'stopped' | 'migrating';
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+}
+
+export interface KernelOptions {
+  readonly ipc: IpcKernel;
+  readonly processor: Processor;
+  readonly modules: Modules;
+  /** Memory that all guests of this container may have together. */
+  readonly memoryLimitBytes: number;
+  /** A process of this container has ended and is gone from it. */
+  onEnded(identity: ProcessIdentity, ending: Ending, cpuMs: number): void;
+}
+
+/**
+ * The guest processes of one container: starting, signals, freezing and moving. Everything here is synchronous and is
+ * called between the turns of guests, never from within one, but for `signal` and the parts of ProcessHost.
+ */
+export class Kernel implements ProcessHost {
+  readonly ipc: IpcKernel;
+  readonly processor: Processor;
+  readonly modules: Modules;
+  readonly scheduler: Scheduler;
+  readonly #processes = new Map<Endpoint, GuestProcess>();
+  readonly #arrivals = new Map<Endpoint, Arrival>();
+  readonly #onEnded: KernelOptions['onEnded'];
+  #memoryLimitBytes: number;
+  #memoryBytes = 0;
+
+  constructor(options: KernelOptions) {
+    this.ipc = options.ipc;
+    this.processor = options.processor;
+    this.modules = options.modules;
+    this.#memoryLimitBytes = options.memoryLimitBytes;
+    this.#onEnded = options.onEnded;
+    this.scheduler = new Scheduler(options.processor, (process) => this.#bury(process));
+  }
+
+  get memoryBytes(): number {
+    return this.#memoryBytes;
+  }
+
+  get memoryLimitBytes(): number {
+    return this.#memoryLimitBytes;
+  }
+
+  /** A lower limit takes memory from nobody: it only stops growth until enough has ended. */
+  set memoryLimitBytes(bytes: number) {
+    this.#memoryLimitBytes = bytes;
+  }
+
+  get size(): number {
+    return this.#processes.size;
+  }
+
+  // ---- ProcessHost
+
+  reserve(bytes: number): boolean {
+    if (this.#memoryBytes + bytes > this.#memoryLimitBytes) return false;
+    this.#memoryBytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#memoryBytes -= bytes;
+  }
+
+  wake(process: GuestProcess): void {
+    this.scheduler.wake(process);
+  }
+
+  // ---- processes
+
+  has(endpoint: Endpoint): boolean {
+    return this.#processes.has(endpoint);
+  }
+
+  counters(): ProcessCounters[] {
+    return [...this.#processes.values()].map((process) => ({
+      endpoint: process.endpoint,
+      pid: process.pid,
+      state: stateOf(process),
+      cpuMs: process.cpuMsUsed,
+      memoryBytes: process.memoryBytes,
+    }));
+  }
+
+  /** @throws DrvsError ProgramTooLarge (never fits here), InsufficientResources (not now). */
+  start(identity: ProcessIdentity, module: CompiledModule): void {
+    if (this.#processes.has(identity.endpoint)) return;
+    this.#makeRoom(module.meta.memory.initialPages * PAGE_BYTES, identity.args[0] ?? 'the program');
+    const process = new GuestProcess(this, identity, module);
+    this.modules.retain(module);
+    this.#processes.set(process.endpoint, process);
+    this.ipc.bind(process.endpoint, 'process', process, PEER_PRIVILEGES);
+    this.scheduler.admit(process);
+  }
+
+  /** @returns whether there is such a process here. `reason` is told to who asks how it ended. */
+  signal(endpoint: Endpoint, number: number, reason: string | null = null): boolean {
+    const process = this.#processes.get(endpoint);
+    if (process === undefined) return false;
+    switch (signalByNumber(number)?.action) {
+      case 'terminate':
+        this.end(endpoint, endingOfSignal(number, reason));
+        break;
+      case 'stop':
+        process.isStopped = true;
+        if (process === this.processor.current) this.processor.attend();
+        break;
+      case 'continue':
+        process.isStopped = false;
+        this.scheduler.admit(process);
+        break;
+    }
+    return true;
+  }
+
+  end(endpoint: Endpoint, ending: Ending): void {
+    const process = this.#processes.get(endpoint);
+    if (process === undefined || process.ending !== null) return;
+    process.ending = ending;
+    // The one that runs is buried by the scheduler when its turn is over.
+    if (process === this.processor.current) this.processor.attend();
+    else this.#bury(process);
+  }
+
+  endAll(ending: Ending): void {
+    for (const endpoint of [...this.#arrivals.keys()]) this.abandonArrival(endpoint);
+    for (const endpoint of [...this.#processes.keys()]) this.end(endpoint, ending);
+  }
+
+  close(): void {
+    this.scheduler.close();
+  }
+
+  // ---- migration: the side that the process leaves
+
+  /** Stops the process where it is. @throws DrvsError StateConflict when IPC cannot let go of it now. */
+  freeze(endpoint: Endpoint): void {
+    const process = this.#resident(endpoint);
+    if (process.isFrozen) return;
+    const status = this.ipc.freeze(endpoint);
+    if (status !== OK) {
+      throw new DrvsError('StateConflict', `process ${process.pid} cannot be frozen now (status ${status})`, {
+        hint: 'Try again in a moment.',
+      });
+    }
+    process.isFrozen = true;
+    this.scheduler.withdraw(process);
+  }
+
+  /** Goes on as if nothing had been. */
+  thaw(endpoint: Endpoint): void {
+    const process = this.#processes.get(endpoint);
+    if (process === undefined || !process.isFrozen) return;
+    this.ipc.rollback(endpoint);
+    process.isFrozen = false;
+    this.scheduler.admit(process);
+  }
+
+  /** A frozen process as it travels: its record, and its memory in parts made one at a time. */
+  depart(endpoint: Endpoint): { record: Uint8Array; parts: Iterable<Uint8Array> } {
+    const process = this.#resident(endpoint);
+    if (!process.isFrozen) throw new DrvsError('Internal', `process ${process.pid} is not frozen`);
+    const hasBegun = process.isSuspended;
+    const machine = hasBegun ? process.captureMachine() : null;
+    const stack = process.savedStack.subarray(0, process.savedStackBytes);
+    const reply = process.replyData();
+    const packed: PackedRecord = {
+      record: {
+        loaderVersion: LOADER_VERSION,
+        endpoint: process.endpoint,
+        pid: process.pid,
+        args: process.args,
+        env: process.env,
+        programHash: process.programHash,
+        isSuspended: hasBegun,
+        memoryPages: machine?.memoryPages ?? process.module.meta.memory.initialPages,
+        globals: machine?.globals ?? [],
+        tables: machine?.tables ?? [],
+        wait: process.wait,
+        wakeAt: Number.isFinite(process.wakeAt) ? process.wakeAt : null,
+        isStopped: process.isStopped,
+        step: process.step,
+        scratch: [...process.scratch],
+        outcome: process.outcome,
+        hasResult: process.hasResult,
+        result: process.result,
+        monotonicMs: process.monotonicMs(),
+        cpuMs: process.cpuMsUsed,
+        message: [...process.message.words],
+        stackBytes: stack.length,
+        replyBytes: reply.length,
+      },
+      stack,
+      reply,
+      ipc: this.ipc.extract(endpoint),
+    };
+    return { record: packRecord(packed), parts: hasBegun ? memoryParts(process.bytes()) : [] };
+  }
+
+  /** The process lives at `to` now: what is left of it here goes, and who still speaks to it here is sent there. */
+  departed(endpoint: Endpoint, to: number, epoch: number): void {
+    const process = this.#processes.get(endpoint);
+    if (process === undefined) return;
+    this.ipc.commitAway(endpoint, to, epoch);
+    this.#remove(process);
+  }
+
+  // ---- migration: the side that it comes to
+
+  /** @throws DrvsError when there is no room or the record is not whole. `module` is that of the record's program. */
+  arrive(recordBytes: Uint8Array): Endpoint {
+    const packed = unpackRecord(recordBytes);
+    const { record } = packed;
+    const endpoint = record.endpoint as Endpoint;
+    this.abandonArrival(endpoint);
+    const module = this.modules.get(record.programHash);
+    if (module === undefined) {
+      throw new DrvsError('MigrationFailed', `the program of process ${record.pid} is not on the target yet`);
+    }
+    const bytes = record.memoryPages * PAGE_BYTES;
+    this.#makeRoom(bytes, `process ${record.pid}`);
+    const process = new GuestProcess(this, { ...record, endpoint }, module, record.monotonicMs);
+    try {
+      process.materialize();
+      if (record.isSuspended) process.restoreMachine(record);
+    } catch (error) {
+      this.release(bytes);
+      throw new DrvsError('MigrationFailed', `the target cannot take on process ${record.pid}: ${String(error)}`, {
+        cause: error,
+      });
+    }
+    process.memoryBytes = bytes;
+    process.isFrozen = true;
+    process.isSuspended = record.isSuspended;
+    process.savedStack = packed.stack;
+    process.savedStackBytes = packed.stack.length;
+    process.reply = packed.reply;
+    process.wait = record.wait;
+    process.wakeAt = record.wakeAt ?? Number.POSITIVE_INFINITY;
+    process.isStopped = record.isStopped;
+    process.step = record.step;
+    process.scratch.set(record.scratch);
+    process.outcome = record.outcome;
+    process.hasResult = record.hasResult;
+    process.result = record.result;
+    process.cpuMsUsed = record.cpuMs;
+    process.message.words.set(record.message);
+    this.modules.retain(module);
+    const hash = createHash('sha256').update(recordBytes);
+    this.#arrivals.set(endpoint, { process, ipc: packed.ipc, hash, isInstalled: false });
+    return endpoint;
+  }
+
+  addPart(endpoint: Endpoint, part: Uint8Array): void {
+    const arrival = this.#arriving(endpoint);
+    applyPart(arrival.process.bytes(), part);
+    arrival.hash.update(part);
+  }
+
+  /** All has arrived: compares it with the source's hash and binds the process, frozen. */
+  install(endpoint: Endpoint, sha256: string): void {
+    const arrival = this.#arriving(endpoint);
+    if (arrival.isInstalled) return;
+    const found = arrival.hash.copy().digest('hex');
+    if (found !== sha256) {
+      throw new DrvsError('MigrationFailed', `the process image arrived damaged (${found}, sent as ${sha256})`);
+    }
+    this.ipc.install(endpoint, arrival.process, PEER_PRIVILEGES, arrival.ipc);
+    arrival.isInstalled = true;
+  }
+
+  isInstalled(endpoint: Endpoint): boolean {
+    return this.#arrivals.get(endpoint)?.isInstalled ?? false;
+  }
+
+  /** It lives here from now on. */
+  activate(endpoint: Endpoint, epoch: number): void {
+    if (this.#processes.has(endpoint)) return;
+    const { process, isInstalled } = this.#arriving(endpoint);
+    if (!isInstalled) throw new DrvsError('Internal', `process ${process.pid} has not arrived whole`);
+    this.#arrivals.delete(endpoint);
+    this.#processes.set(endpoint, process);
+    process.isFrozen = false;
+    this.scheduler.admit(process);
+    this.ipc.activate(endpoint, epoch);
+  }
+
+  /** It does not come after all. */
+  abandonArrival(endpoint: Endpoint): void {
+    const arrival = this.#arrivals.get(endpoint);
+    if (arrival === undefined) return;
+    this.#arrivals.delete(endpoint);
+    if (arrival.isInstalled) this.ipc.unbind(endpoint);
+    this.release(arrival.process.memoryBytes);
+    this.modules.release(arrival.process.module);
+    arrival.process.demolish();
+  }
+
+  #resident(endpoint: Endpoint): GuestProcess {
+    const process = this.#processes.get(endpoint);
+    if (process === undefined || process.ending !== null) {
+      throw new DrvsError('NotFound', `there is no process at ${formatEndpoint(endpoint)} on this node`);
+    }
+    if (process === this.processor.current) throw new DrvsError('Internal', `process ${process.pid} is running`);
+    return process;
+  }
+
+  #arriving(endpoint: Endpoint): Arrival {
+    const arrival = this.#arrivals.get(endpoint);
+    if (arrival === undefined) {
+      throw new DrvsError('MigrationFailed', `no process is arriving at ${formatEndpoint(endpoint)}`);
+    }
+    return arrival;
+  }
+
+  #makeRoom(bytes: number, what: string): void {
+    if (this.reserve(bytes)) return;
+    const mib = (value: number) => `${Math.ceil(value / 1_048_576)} MiB`;
+    const limit = mib(this.#memoryLimitBytes);
+    if (bytes > this.#memoryLimitBytes) {
+      throw new DrvsError('ProgramTooLarge', `${what} needs ${mib(bytes)}; the DRVM has ${limit} for programs there`, {
+        hint: 'Give the DRVM more memory on that node, or start the program on a node where it has more.',
+      });
+    }
+    const free = mib(this.#memoryLimitBytes - this.#memoryBytes);
+    throw new DrvsError('InsufficientResources', `${what} needs ${mib(bytes)}; ${free} of ${limit} are free there`, {
+      hint: 'End other programs of the DRVM on that node, or choose another node.',
+    });
+  }
+
+  #bury(process: GuestProcess): void {
+    this.ipc.unbind(process.endpoint);
+    this.#remove(process);
+    this.#onEnded(process, process.ending!, process.cpuMsUsed);
+  }
+
+  #remove(process: GuestProcess): void {
+    this.scheduler.forget(process);
+    this.#processes.delete(process.endpoint);
+    this.release(process.memoryBytes);
+    this.modules.release(process.module);
+    process.demolish();
+  }
+}
+
+interface Arrival {
+  readonly process: GuestProcess;
+  readonly ipc: Uint8Array;
+  /** Of the record and the parts, in order. */
+  readonly hash: Hash;
+  isInstalled: boolean;
+}
+
+function stateOf(process: GuestProcess): ProcessCounters['state'] {
+  if (process.isFrozen) return 'migrating';
+  if (process.isStopped) return 'stopped';
+  return process.wait === Wait.turn ? 'running' : 'waiting';
+}

@@ -1,0 +1,331 @@
+import { createHash } from 'node:crypto';
+import { DrvsError, type RpcPeer } from '@drvs/contracts';
+import type { Endpoint } from '@drvs/drvmm-core';
+import { z } from 'zod';
+import type { Ending } from './ending.js';
+import type { Kernel } from './kernel.js';
+
+/**
+ * The system task of a container: what PM at home has its kernel do, and how kernels hand processes to each other.
+ *
+ *     home ──start, signal, counters, depart, rollback, departed, activate, abandon──▶ any container
+ *     source ──record, part…, install──▶ target         (straight, while home waits for `depart`)
+ *     any container ──ended──▶ home                      (again and again until home has it)
+ *
+ * The calls go over the control lane of the transport. Each may be made twice without harm: endpoints are never used
+ * again, so what a call says of one can be checked.
+ */
+
+const Hash = z.string().regex(/^[0-9a-f]{64}$/);
+const EndpointNumber = z.int();
+
+const Identity = z.object({
+  endpoint: EndpointNumber,
+  pid: z.int(),
+  args: z.array(z.string()),
+  env: z.array(z.string()),
+  programHash: Hash,
+});
+
+const EndingShape = z.object({
+  exitCode: z.int(),
+  signal: z.string().nullable(),
+  reason: z.string().nullable(),
+});
+
+const Counters = z.object({
+  endpoint: EndpointNumber,
+  pid: z.int(),
+  state: z.enum(['running', 'waiting', 'stopped', 'migrating']),
+  cpuMs: z.number(),
+  memoryBytes: z.number(),
+});
+export type Counters = z.infer<typeof Counters>;
+
+const EndedReport = z.object({ endpoint: EndpointNumber, pid: z.int(), ending: EndingShape, cpuMs: z.number() });
+export type EndedReport = z.infer<typeof EndedReport>;
+
+const Departed = z.object({
+  bytes: z.number(),
+  /** Milliseconds from the freeze to the target's word that all is there. */
+  frozenMs: z.number(),
+});
+export type Departed = z.infer<typeof Departed>;
+
+export const SystaskMethods = {
+  /** Body: the instrumented module. Answers when it is compiled. */
+  'systask.program': { params: z.object({ hash: Hash }), result: z.object({}) },
+  'systask.hasProgram': { params: z.object({ hash: Hash }), result: z.object({ has: z.boolean() }) },
+  /** `started` false: the program is not here (any more); send it and ask again. */
+  'systask.start': { params: Identity, result: z.object({ started: z.boolean() }) },
+  /** `found` false: it has ended already; the report is on its way. */
+  'systask.signal': {
+    params: z.object({ endpoint: EndpointNumber, signal: z.int(), reason: z.string().nullable() }),
+    result: z.object({ found: z.boolean() }),
+  },
+  'systask.counters': {
+    params: z.object({}),
+    result: z.object({
+      processes: z.array(Counters),
+      memoryBytes: z.number(),
+      memoryLimitBytes: z.number(),
+      cpuMilli: z.int(),
+      runnable: z.int(),
+    }),
+  },
+  /** Freezes and sends the image to container `to`; frozen it stays until `rollback` or `departed`. */
+  'systask.depart': {
+    params: z.object({ endpoint: EndpointNumber, to: z.int() }),
+    result: Departed,
+  },
+  'systask.rollback': { params: z.object({ endpoint: EndpointNumber }), result: z.object({}) },
+  'systask.departed': {
+    params: z.object({ endpoint: EndpointNumber, to: z.int(), epoch: z.int() }),
+    result: z.object({}),
+  },
+  'systask.activate': {
+    params: z.object({ endpoint: EndpointNumber, epoch: z.int() }),
+    result: z.object({}),
+  },
+  'systask.abandon': { params: z.object({ endpoint: EndpointNumber }), result: z.object({}) },
+  /** Whether the image is all there: what home asks when the source was lost before it could say so. */
+  'systask.arrived': {
+    params: z.object({ endpoint: EndpointNumber }),
+    result: z.object({ isInstalled: z.boolean() }),
+  },
+  /** From the source. Body: the record. */
+  'systask.record': { params: z.object({}), result: z.object({ endpoint: EndpointNumber }) },
+  /** From the source. Body: a part of the memory. */
+  'systask.part': { params: z.object({ endpoint: EndpointNumber }), result: z.object({}) },
+  'systask.install': { params: z.object({ endpoint: EndpointNumber, sha256: Hash }), result: z.object({}) },
+} as const;
+type Method = keyof typeof SystaskMethods;
+type Params<M extends Method> = z.infer<(typeof SystaskMethods)[M]['params']>;
+type Result<M extends Method> = z.infer<(typeof SystaskMethods)[M]['result']>;
+
+/** Home's hand on a container's system task, its own or a far one. */
+export type SystaskPort = <M extends Method>(
+  method: M,
+  params: Params<M>,
+  options?: { body?: Uint8Array; timeoutMs?: number },
+) => Promise<Result<M>>;
+
+/** Parts under way at most: 16 MiB fill any pipe and bound what lies around. */
+const PARTS_UNDER_WAY = 4;
+/** A part (4 MiB at most) that takes longer is not coming. */
+const PART_TIMEOUT_MS = 10_000;
+/** A frozen process may have to end a copy first; looked at so often, so far apart. */
+const FREEZE_TRIES = 100;
+const FREEZE_RETRY_MS = 2;
+
+export interface SystaskOptions {
+  readonly index: number;
+  readonly kernel: Kernel;
+  /** The container's share of CPU now. */
+  cpuMilli(): number;
+  /** The control lane to a peer, while there is one. */
+  control(peer: number): RpcPeer | undefined;
+}
+
+export class Systask {
+  readonly #kernel: Kernel;
+  readonly #options: SystaskOptions;
+  /** Departures under way, so that a rollback meanwhile stops the sending. */
+  readonly #departures = new Map<number, AbortController>();
+
+  constructor(options: SystaskOptions) {
+    this.#options = options;
+    this.#kernel = options.kernel;
+  }
+
+  /** The port for home itself, whose system task is in the same process. */
+  readonly local: SystaskPort = async (method, params, options = {}) =>
+    (await this.#perform(method, params, options.body ?? NO_BYTES)) as never;
+
+  /** Answers the peer at the other end of a control lane. */
+  serve(rpc: RpcPeer): void {
+    for (const method of Object.keys(SystaskMethods) as Method[]) {
+      rpc.handle(method, (params, { body }) =>
+        this.#perform(method, SystaskMethods[method].params.parse(params) as never, body),
+      );
+    }
+  }
+
+  /** Not async: what needs no waiting is done before this returns, so that pipelined calls keep their order. */
+  #perform<M extends Method>(method: M, params: Params<M>, body: Uint8Array): unknown {
+    const kernel = this.#kernel;
+    const p = params as Params<Method> & Record<string, never>;
+    const endpoint = p.endpoint as unknown as Endpoint;
+    switch (method as Method) {
+      case 'systask.program':
+        return kernel.modules.add(p.hash, body.slice()).then(() => ({}));
+      case 'systask.hasProgram':
+        return { has: kernel.modules.get(p.hash) !== undefined };
+      case 'systask.start': {
+        const identity = params as Params<'systask.start'>;
+        const module = kernel.modules.get(identity.programHash);
+        if (module === undefined) return { started: false };
+        kernel.start({ ...identity, endpoint }, module);
+        return { started: true };
+      }
+      case 'systask.signal':
+        return { found: kernel.signal(endpoint, p.signal, p.reason) };
+      case 'systask.counters':
+        return {
+          processes: kernel.counters(),
+          memoryBytes: kernel.memoryBytes,
+          memoryLimitBytes: kernel.memoryLimitBytes,
+          cpuMilli: this.#options.cpuMilli(),
+          runnable: kernel.scheduler.runnable,
+        };
+      case 'systask.depart':
+        return this.#depart(endpoint, p.to);
+      case 'systask.rollback':
+        this.#departures.get(endpoint)?.abort();
+        kernel.thaw(endpoint);
+        return {};
+      case 'systask.departed':
+        kernel.departed(endpoint, p.to, p.epoch);
+        return {};
+      case 'systask.activate':
+        kernel.activate(endpoint, p.epoch);
+        return {};
+      case 'systask.abandon':
+        kernel.abandonArrival(endpoint);
+        return {};
+      case 'systask.arrived':
+        return { isInstalled: kernel.isInstalled(endpoint) };
+      case 'systask.record':
+        return { endpoint: kernel.arrive(body) };
+      case 'systask.part':
+        kernel.addPart(endpoint, body);
+        return {};
+      case 'systask.install':
+        kernel.install(endpoint, (params as Params<'systask.install'>).sha256);
+        return {};
+      default:
+        throw new DrvsError('NotFound', `the system task has no call ${method}`);
+    }
+  }
+
+  async #depart(endpoint: Endpoint, to: number): Promise<Departed> {
+    if (this.#departures.has(endpoint)) throw new DrvsError('MigrationUnderWay', 'the process is leaving already');
+    const target = this.#options.control(to);
+    if (target === undefined) {
+      throw new DrvsError('MigrationFailed', `the nodes have no link to each other (container ${to} is not heard)`, {
+        hint: 'The process stays where it was. Look at `drvs node list`.',
+      });
+    }
+    const abort = new AbortController();
+    this.#departures.set(endpoint, abort);
+    try {
+      await this.#freeze(endpoint);
+      const began = performance.now();
+      const bytes = await this.#send(endpoint, target, abort.signal);
+      return { bytes, frozenMs: performance.now() - began };
+    } finally {
+      this.#departures.delete(endpoint);
+    }
+  }
+
+  async #freeze(endpoint: Endpoint): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.#kernel.freeze(endpoint);
+        return;
+      } catch (error) {
+        if (!(error instanceof DrvsError) || error.code !== 'StateConflict' || attempt === FREEZE_TRIES) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, FREEZE_RETRY_MS));
+    }
+  }
+
+  /** All calls are on their way before the first is answered: a small image costs one round trip. */
+  async #send(endpoint: Endpoint, target: RpcPeer, signal: AbortSignal): Promise<number> {
+    const { record, parts } = this.#kernel.depart(endpoint);
+    const hash = createHash('sha256').update(record);
+    const options = { timeoutMs: PART_TIMEOUT_MS, signal };
+    let bytes = record.length;
+    const underWay: Promise<unknown>[] = [target.call('systask.record', {}, { ...options, body: record })];
+    try {
+      for (const part of parts) {
+        hash.update(part);
+        bytes += part.length;
+        underWay.push(target.call('systask.part', { endpoint }, { ...options, body: part }));
+        if (underWay.length > PARTS_UNDER_WAY) await underWay.shift();
+      }
+      underWay.push(target.call('systask.install', { endpoint, sha256: hash.digest('hex') }, options));
+      await Promise.all(underWay);
+    } finally {
+      // The first failure is thrown; the others of the same cause are of no further interest.
+      for (const call of underWay) call.catch(() => undefined);
+    }
+    return bytes;
+  }
+}
+
+/** Home's port to a far system task. */
+export function remoteSystask(control: () => RpcPeer | undefined, nodeName: string): SystaskPort {
+  return async (method, params, options = {}) => {
+    const rpc = control();
+    if (rpc === undefined) {
+      throw new DrvsError('ContainerUnreachable', `node ${nodeName} of the DRVM does not answer`, {
+        hint: 'Look at `drvs node list`, or choose another node.',
+      });
+    }
+    const { result } = await rpc.call(method, params, options);
+    return SystaskMethods[method].result.parse(result) as never;
+  };
+}
+
+/** Home's ear for ends; the params and answer of the call `pm.ended`. */
+export const PM_ENDED = 'pm.ended';
+export const EndedParams = EndedReport;
+
+/** A report not yet taken is offered again so often while the link is up. */
+const REPORT_AGAIN_MS = 1_000;
+
+/** Ends that home must hear of; kept until it has. */
+export class EndReports {
+  readonly #unreported = new Map<number, EndedReport>();
+  #timer: NodeJS.Timeout | null = null;
+  #isClosed = false;
+
+  constructor(private readonly home: () => RpcPeer | undefined) {}
+
+  add(endpoint: number, pid: number, ending: Ending, cpuMs: number): void {
+    this.#unreported.set(endpoint, { endpoint, pid, ending: { ...ending }, cpuMs });
+    void this.#send(endpoint);
+  }
+
+  /** Home is a new one, or has given this container's processes up: it wants no word of them. */
+  clear(): void {
+    this.#unreported.clear();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  async #send(endpoint: number): Promise<void> {
+    const report = this.#unreported.get(endpoint);
+    if (report === undefined) return;
+    try {
+      const rpc = this.home();
+      if (rpc === undefined) throw new Error('no link');
+      await rpc.call(PM_ENDED, report);
+      this.#unreported.delete(endpoint);
+    } catch {
+      // Unreachable for the moment: the report stays, and goes again.
+      if (this.#timer !== null || this.#isClosed) return;
+      this.#timer = setTimeout(() => {
+        this.#timer = null;
+        for (const waiting of this.#unreported.keys()) void this.#send(waiting);
+      }, REPORT_AGAIN_MS);
+      this.#timer.unref();
+    }
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
