@@ -16,3 +16,4 @@ export {
   type ValueType,
 } from './imports.js';
 export { LOADER_VERSION, META_SECTION, type ModuleMeta, readMeta, STACK_HEADER_BYTES } from './meta.js';
+export { type Instrumented, instrument } from './instrument.js';

@@ -1,0 +1,468 @@
+import { BinaryReader, BinaryWriter, MalformedModule } from './binary.js';
+import type { CallGraph } from './call-graph.js';
+import { bulkOp, decode, EMPTY_BLOCK, Instruction, op, writeBlockTypeBytes } from './instructions.js';
+import type { FunctionType, ParsedModule } from './module.js';
+
+/**
+ * Puts safe points into functions: places where the fuel is counted down and, when it has run out, `drvs.safepoint`
+ * is called, which may unwind the process.
+ *
+ * Promise: between two checks on any path lie at most a few hundred thousand instructions, whatever the program is.
+ *  - A loop that holds a call, another loop or a bulk copy is checked at its head ("check form").
+ *  - An innermost loop without those counts its rounds in a local and breaks out every `ROUNDS_PER_EXIT` units; the
+ *    check stands outside, and the loop is entered again ("exit form"). Asyncify then leaves the hot code alone.
+ *    What was counted is taken from the fuel before the next call and at the function's end.
+ *  - Recursion is checked before the calls that close a cycle of the call graph, once per activation.
+ *  - Straight code, calls of functions without checks included, is weighed along its longest path and checked when
+ *    it grows too long: ten functions that call each other a thousand times each are not a way around.
+ *
+ * Fuel is counted in units of about `INSTRUCTIONS_PER_UNIT` instructions.
+ */
+export interface SafePointContext {
+  module: ParsedModule;
+  graph: CallGraph;
+  /** indices in the module that is written */
+  fuelGlobal: number;
+  safePointFunction: number;
+  memoryGrowFunction: number;
+  /** new index of a function */
+  renumber(index: number): number;
+  /** imports of kind 'immediate', by index: calls that never unwind and need no weighing */
+  isImmediate(index: number): boolean;
+  /** index of the type () -> results, added when it is new */
+  resultType(results: number[]): number;
+  /** instructions between checks that a call of this function adds to its caller; filled in `graph.order` */
+  costs: Int32Array;
+}
+
+const INSTRUCTIONS_PER_UNIT = 32;
+/** Units that an exit-form loop runs before it comes out: some microseconds, so that leaving costs nothing. */
+const ROUNDS_PER_EXIT = 1024;
+/** Longest straight path between checks, in instructions: some 100 µs. */
+const STRAIGHT_LIMIT = 200_000;
+/** What a call of a function whose weight is not yet known (it is on a cycle) is taken for. */
+const COST_UNKNOWN = STRAIGHT_LIMIT / 16;
+/** An import does bounded work in the kernel; a bulk copy of a length not known is weighed as this. */
+const COST_CALL_OUT = 256;
+const COST_BULK = 2048;
+/** Bytes of a bulk copy for one unit of fuel: 2^6. */
+const BULK_BYTES_PER_UNIT_LOG2 = 6;
+/** A constant length below this is not charged for. */
+const BULK_FREE_BYTES = 4096;
+
+interface LoopPlan {
+  isExitForm: boolean;
+  /** units per round */
+  weight: number;
+  instructions: number;
+}
+
+interface Frame {
+  kind: number;
+  isExitForm: boolean;
+  elseState: State | undefined;
+  merged: State | undefined;
+}
+
+/** What is known at a point of the code on all paths that lead there. */
+interface State {
+  /** instructions since the last check, on the longest path */
+  distance: number;
+  /** a check has been made since the function was entered */
+  isChecked: boolean;
+  /** rounds may have been counted that are not yet taken from the fuel */
+  isDirty: boolean;
+}
+
+/** Writes the body (locals and code, without its length) of the defined function `index` with safe points. */
+export function writeBody(context: SafePointContext, index: number): BinaryWriter {
+  return new BodyWriter(context, index).write();
+}
+
+class BodyWriter {
+  private readonly out: BinaryWriter;
+  private readonly reader: BinaryReader;
+  private readonly instruction = new Instruction();
+  private readonly type: FunctionType;
+  private readonly plans: LoopPlan[];
+  private readonly usesCounter: boolean;
+  private readonly counterLocal: number;
+  private readonly scratchLocal: number;
+  private readonly frames: Frame[] = [];
+  /** position in `frames` of the exit-form loop that we are in, -1 outside; such loops do not nest */
+  private exitFrame = -1;
+  private state: State | undefined = { distance: 0, isChecked: false, isDirty: false };
+  private lastConstant = -1;
+  /** longest distance from the last check to where the function ends */
+  private endDistance = 0;
+
+  constructor(
+    private readonly context: SafePointContext,
+    private readonly index: number,
+  ) {
+    const { module } = context;
+    const defined = index - module.importedFunctions.length;
+    const body = module.bodies[defined]!;
+    this.type = module.types[module.functions[defined]!]!;
+    this.reader = new BinaryReader(module.bytes, body.start, body.end);
+    this.out = new BinaryWriter((body.end - body.start) * 2 + 64);
+
+    const groups = this.reader.u32();
+    let locals = this.type.parameters.length;
+    const start = this.reader.at;
+    for (let i = 0; i < groups; i++) {
+      locals += this.reader.u32();
+      this.reader.u8();
+    }
+    this.plans = surveyLoops(context, index, this.reader.at, body.end);
+    this.usesCounter = this.plans.some((plan) => plan.isExitForm);
+    this.counterLocal = locals;
+    this.scratchLocal = locals + 1;
+    this.out.u32(groups + 1).raw(module.bytes, start, this.reader.at);
+    this.out.u32(2).u8(0x7f);
+  }
+
+  write(): BinaryWriter {
+    const { out, reader, instruction } = this;
+    // With a counter, branches to the function's end go to a block of ours, after which the rounds are accounted for.
+    if (this.usesCounter) out.u8(op.block).raw(Uint8Array.from(writeBlockTypeBytes(this.resultBlockType())));
+    this.frames.push({ kind: op.block, isExitForm: false, elseState: undefined, merged: undefined });
+    let loop = 0;
+    while (!reader.isDone) {
+      decode(reader, instruction);
+      if (this.state !== undefined) this.state.distance++;
+      const constant = this.lastConstant;
+      this.lastConstant = -1;
+      switch (instruction.code) {
+        case op.block:
+        case op.if:
+          this.open(instruction.code, false);
+          this.copy();
+          break;
+        case op.loop:
+          this.openLoop(this.plans[loop++]!);
+          break;
+        case op.else:
+          this.turnToElse();
+          this.copy();
+          break;
+        case op.end:
+          this.close();
+          break;
+        case op.br:
+        case op.brIf:
+          this.limitDistance();
+          this.branch(instruction.immediate);
+          out.u8(instruction.code).u32(this.depth(instruction.immediate));
+          if (instruction.code === op.br) this.state = undefined;
+          break;
+        case op.brTable:
+          for (const depth of instruction.depths) this.branch(depth);
+          out.u8(op.brTable).u32(instruction.depths.length - 1);
+          for (const depth of instruction.depths) out.u32(this.depth(depth));
+          this.state = undefined;
+          break;
+        case op.return:
+          this.flush();
+          if (this.state !== undefined) this.noteEnd(this.state);
+          this.copy();
+          this.state = undefined;
+          break;
+        case op.unreachable:
+          this.copy();
+          this.state = undefined;
+          break;
+        case op.call:
+          this.call(instruction.immediate);
+          break;
+        case op.callIndirect:
+          this.callIndirect(instruction.immediate);
+          break;
+        case op.memoryGrow:
+          out.u8(op.call).u32(this.context.memoryGrowFunction);
+          break;
+        case op.i32Const:
+          this.lastConstant = instruction.immediate;
+          this.copy();
+          break;
+        case op.bulk:
+          this.bulk(constant);
+          break;
+        default:
+          this.copy();
+      }
+      if (this.state !== undefined && this.state.distance > STRAIGHT_LIMIT) this.limitDistance();
+    }
+    if (this.frames.length > 0) throw new MalformedModule(`function ${this.index} does not end`);
+    this.context.costs[this.index] = this.endDistance;
+    return out;
+  }
+
+  private noteEnd(state: State): void {
+    this.endDistance = Math.max(this.endDistance, state.distance);
+  }
+
+  private resultBlockType(): number {
+    const { results } = this.type;
+    if (results.length === 0) return EMPTY_BLOCK;
+    return results.length === 1 ? results[0]! : 256 + this.context.resultType(results);
+  }
+
+  private copy(): void {
+    this.out.raw(this.context.module.bytes, this.instruction.start, this.instruction.end);
+  }
+
+  private open(kind: number, isExitForm: boolean): void {
+    const elseState = kind === op.if && this.state !== undefined ? { ...this.state } : undefined;
+    this.frames.push({ kind, isExitForm, elseState, merged: undefined });
+  }
+
+  /**
+   * Exit form, with its three labels around the loop:
+   *   block $out R  loop $again  block $tick  loop $L R  count; br_if $tick  …body…  end  br $out  end
+   *   fuel check  br $again  end  unreachable  end
+   */
+  private openLoop(plan: LoopPlan): void {
+    const { out } = this;
+    const blockType = Uint8Array.from(writeBlockTypeBytes(this.instruction.immediate));
+    if (!plan.isExitForm) {
+      this.open(op.loop, false);
+      this.copy();
+      this.checkFuel(plan.weight, this.usesCounter);
+      return;
+    }
+    this.exitFrame = this.frames.length;
+    this.open(op.loop, true);
+    out.u8(op.block).raw(blockType);
+    out.u8(op.loop).u8(EMPTY_BLOCK);
+    out.u8(op.block).u8(EMPTY_BLOCK);
+    out.u8(op.loop).raw(blockType);
+    out.u8(op.localGet).u32(this.counterLocal).u8(op.i32Const).s32(plan.weight).u8(op.i32Add);
+    out.u8(op.localTee).u32(this.counterLocal).u8(op.i32Const).s32(ROUNDS_PER_EXIT).u8(op.i32GtU);
+    out.u8(op.brIf).u32(1);
+    if (this.state !== undefined) {
+      this.state.isDirty = true;
+      this.state.distance += (ROUNDS_PER_EXIT / plan.weight) * Math.min(plan.instructions, STRAIGHT_LIMIT);
+    }
+  }
+
+  private turnToElse(): void {
+    const frame = this.frames[this.frames.length - 1]!;
+    if (this.state !== undefined) merge(frame, this.state);
+    this.state = frame.elseState;
+    frame.elseState = undefined;
+  }
+
+  private close(): void {
+    const { out } = this;
+    const frame = this.frames.pop();
+    if (frame === undefined) throw new MalformedModule(`function ${this.index} ends twice`);
+    if (this.state !== undefined) merge(frame, this.state);
+    if (frame.elseState !== undefined) merge(frame, frame.elseState); // an `if` without `else`
+    this.state = frame.merged;
+    if (this.frames.length === 0) {
+      if (this.usesCounter) out.u8(op.end);
+      this.flush();
+      if (this.state !== undefined) this.noteEnd(this.state);
+      this.state = undefined;
+      out.u8(op.end);
+      return;
+    }
+    out.u8(op.end);
+    if (!frame.isExitForm) return;
+    this.exitFrame = -1;
+    out.u8(op.br).u32(2).u8(op.end);
+    this.writeFuelCheck(0, true);
+    out.u8(op.br).u32(0).u8(op.end);
+    out.u8(op.unreachable).u8(op.end);
+  }
+
+  private branch(depth: number): void {
+    const frame = this.frames[this.frames.length - 1 - depth];
+    if (frame === undefined) throw new MalformedModule(`function ${this.index} branches out of itself`);
+    if (this.state !== undefined && frame.kind !== op.loop) merge(frame, this.state);
+  }
+
+  /** A branch that leaves an exit-form loop passes its three labels. */
+  private depth(depth: number): number {
+    const target = this.frames.length - 1 - depth;
+    return this.exitFrame > target ? depth + 3 : depth;
+  }
+
+  private call(callee: number): void {
+    const { context, state } = this;
+    if (state !== undefined && !context.isImmediate(callee)) {
+      if (context.graph.isBackEdge(this.index, callee) && !state.isChecked)
+        this.checkFuel(1, this.usesCounter);
+      const isImport = callee < context.module.importedFunctions.length;
+      state.distance += isImport ? COST_CALL_OUT : costOf(context, callee);
+      if (state.distance > STRAIGHT_LIMIT) this.limitDistance();
+      this.flush();
+    }
+    if (state !== undefined && context.isImmediate(callee)) state.distance += COST_CALL_OUT;
+    this.out.u8(op.call).u32(context.renumber(callee));
+  }
+
+  private callIndirect(type: number): void {
+    const { context, state } = this;
+    if (state !== undefined) {
+      if (context.graph.isIndirectBackEdge(this.index, type) && !state.isChecked)
+        this.checkFuel(1, this.usesCounter);
+      state.distance += indirectCost(context, type);
+      if (state.distance > STRAIGHT_LIMIT) this.limitDistance();
+      this.flush();
+    }
+    this.copy();
+  }
+
+  private bulk(length: number): void {
+    const { out, state } = this;
+    const { sub } = this.instruction;
+    // A dropped segment only frees memory; kept, it makes the image independent of what was dropped.
+    if (sub === bulkOp.dataDrop || sub === bulkOp.elemDrop) return;
+    if (isCopy(sub) && !(length >= 0 && length <= BULK_FREE_BYTES)) {
+      out.u8(op.localTee).u32(this.scratchLocal);
+      out.u8(op.globalGet).u32(this.context.fuelGlobal);
+      out.u8(op.localGet).u32(this.scratchLocal).u8(op.i32Const).s32(BULK_BYTES_PER_UNIT_LOG2).u8(op.i32ShrU);
+      out.u8(op.i32Sub).u8(op.globalSet).u32(this.context.fuelGlobal);
+      if (state !== undefined) state.distance += COST_BULK;
+    }
+    this.copy();
+  }
+
+  private limitDistance(): void {
+    const { state } = this;
+    if (state === undefined || state.distance <= STRAIGHT_LIMIT || this.exitFrame >= 0) return;
+    this.checkFuel(
+      Math.ceil(Math.min(state.distance, 2 * STRAIGHT_LIMIT) / INSTRUCTIONS_PER_UNIT),
+      this.usesCounter,
+    );
+  }
+
+  private checkFuel(units: number, withCounter: boolean): void {
+    this.writeFuelCheck(units, withCounter);
+    if (this.state !== undefined) {
+      this.state.distance = 0;
+      this.state.isChecked = true;
+      if (withCounter) this.state.isDirty = false;
+    }
+  }
+
+  /** The counter is overwritten after the call, so that it is dead there and Asyncify need not save it. */
+  private writeFuelCheck(units: number, withCounter: boolean): void {
+    const { out, counterLocal, scratchLocal } = this;
+    const { fuelGlobal, safePointFunction } = this.context;
+    out.u8(op.globalGet).u32(fuelGlobal);
+    if (units > 0) out.u8(op.i32Const).s32(units).u8(op.i32Sub);
+    if (withCounter) out.u8(op.localGet).u32(counterLocal).u8(op.i32Sub);
+    out.u8(op.localTee).u32(scratchLocal).u8(op.globalSet).u32(fuelGlobal);
+    out.u8(op.localGet).u32(scratchLocal).u8(op.i32Const).s32(0).u8(op.i32LtS);
+    out.u8(op.if).u8(EMPTY_BLOCK).u8(op.call).u32(safePointFunction).u8(op.end);
+    if (withCounter) out.u8(op.i32Const).s32(0).u8(op.localSet).u32(counterLocal);
+  }
+
+  /** Takes the rounds counted so far from the fuel, without a check. */
+  private flush(): void {
+    if (this.state === undefined || !this.state.isDirty) return;
+    const { out, counterLocal } = this;
+    const { fuelGlobal } = this.context;
+    out.u8(op.globalGet).u32(fuelGlobal).u8(op.localGet).u32(counterLocal).u8(op.i32Sub);
+    out.u8(op.globalSet).u32(fuelGlobal);
+    out.u8(op.i32Const).s32(0).u8(op.localSet).u32(counterLocal);
+    this.state.isDirty = false;
+  }
+}
+
+function merge(frame: Frame, state: State): void {
+  const { merged } = frame;
+  if (merged === undefined) frame.merged = { ...state };
+  else {
+    merged.distance = Math.max(merged.distance, state.distance);
+    merged.isChecked &&= state.isChecked;
+    merged.isDirty ||= state.isDirty;
+  }
+}
+
+const isCopy = (sub: number): boolean =>
+  sub === bulkOp.memoryCopy || sub === bulkOp.memoryFill || sub === bulkOp.memoryInit;
+
+function costOf(context: SafePointContext, callee: number): number {
+  const cost = context.costs[callee]!;
+  return cost < 0 ? COST_UNKNOWN : cost;
+}
+
+function indirectCost(context: SafePointContext, type: number): number {
+  let cost = COST_CALL_OUT;
+  for (const callee of context.graph.reachable(type)) cost = Math.max(cost, costOf(context, callee));
+  return cost;
+}
+
+/** Looks through a function once: for each loop, in order, which form it gets and what a round weighs. */
+function surveyLoops(context: SafePointContext, index: number, start: number, end: number): LoopPlan[] {
+  const { module } = context;
+  const plans: LoopPlan[] = [];
+  const open: (LoopPlan | undefined)[] = [undefined];
+  const indirect = new Map<number, number>();
+  const reader = new BinaryReader(module.bytes, start, end);
+  const instruction = new Instruction();
+  let inner: LoopPlan | undefined; // the innermost open loop
+  let constant = -1;
+  while (!reader.isDone && open.length > 0) {
+    decode(reader, instruction);
+    const previous = constant;
+    constant = -1;
+    let cost = 1;
+    switch (instruction.code) {
+      case op.block:
+      case op.if:
+        open.push(undefined);
+        break;
+      case op.loop: {
+        for (const outer of open) if (outer !== undefined) outer.isExitForm = false;
+        inner = { isExitForm: !hasParameters(module, instruction.immediate), weight: 1, instructions: 0 };
+        plans.push(inner);
+        open.push(inner);
+        break;
+      }
+      case op.end:
+        if (open.pop() !== undefined) inner = open.findLast((plan) => plan !== undefined);
+        break;
+      case op.call: {
+        const callee = instruction.immediate;
+        if (context.isImmediate(callee)) cost = COST_CALL_OUT;
+        else {
+          cost = callee < module.importedFunctions.length ? COST_CALL_OUT : costOf(context, callee);
+          if (inner !== undefined) inner.isExitForm = false;
+        }
+        break;
+      }
+      case op.callIndirect: {
+        const known = indirect.get(instruction.immediate) ?? indirectCost(context, instruction.immediate);
+        indirect.set(instruction.immediate, known);
+        cost = known;
+        if (inner !== undefined) inner.isExitForm = false;
+        break;
+      }
+      case op.i32Const:
+        constant = instruction.immediate;
+        break;
+      case op.bulk:
+        if (isCopy(instruction.sub) && inner !== undefined && !(previous >= 0 && previous <= BULK_FREE_BYTES))
+          inner.isExitForm = false;
+        break;
+    }
+    if (inner !== undefined) inner.instructions += cost;
+  }
+  if (open.length > 0) throw new MalformedModule(`function ${index} does not end`);
+  for (const plan of plans) {
+    if (plan.instructions > STRAIGHT_LIMIT / 4) plan.isExitForm = false;
+    plan.weight = Math.min(
+      Math.max(1, Math.round(plan.instructions / INSTRUCTIONS_PER_UNIT)),
+      ROUNDS_PER_EXIT,
+    );
+  }
+  return plans;
+}
+
+const hasParameters = (module: ParsedModule, blockType: number): boolean =>
+  blockType >= 256 && (module.types[blockType - 256]?.parameters.length ?? 0) > 0;
