@@ -46,7 +46,8 @@ export function rewriteModule(module: ParsedModule, isImmediate: (index: number)
     renumber,
     isImmediate,
     resultType: (results) => types.find([], results),
-    costs: new Int32Array(imported + module.functions.length).fill(-1),
+    distances: new Int32Array(imported + module.functions.length).fill(-1),
+    charges: new Int32Array(imported + module.functions.length).fill(-1),
   };
   const bodies = new Array<BinaryWriter>(module.functions.length);
   for (const index of graph.order) bodies[index - imported] = writeBody(context, index);

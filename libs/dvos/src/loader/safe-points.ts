@@ -31,17 +31,22 @@ export interface SafePointContext {
   isImmediate(index: number): boolean;
   /** index of the type () -> results, added when it is new */
   resultType(results: number[]): number;
-  /** instructions between checks that a call of this function adds to its caller; filled in `graph.order` */
-  costs: Int32Array;
+  /** what a call of each function adds to its caller, -1 until known; filled in `graph.order` */
+  distances: Int32Array;
+  charges: Int32Array;
 }
 
 const INSTRUCTIONS_PER_UNIT = 32;
 /** Units that an exit-form loop runs before it comes out: some microseconds, so that leaving costs nothing. */
 const ROUNDS_PER_EXIT = 1024;
+/** A round of a loop is taken for at most so many units: most of a long body are cases that are seldom run. */
+const ROUND_WEIGHT_MAXIMUM = 4;
+/** A path that has grown by so many instructions takes its fuel on the spot (without a check). */
+const CHARGE_EVERY = 1024;
 /** Longest straight path between checks, in instructions: some 100 µs. */
 const STRAIGHT_LIMIT = 200_000;
 /** What a call of a function whose weight is not yet known (it is on a cycle) is taken for. */
-const COST_UNKNOWN = STRAIGHT_LIMIT / 16;
+const DISTANCE_UNKNOWN = STRAIGHT_LIMIT / 16;
 /** An import does bounded work in the kernel; a bulk copy of a length not known is weighed as this. */
 const COST_CALL_OUT = 256;
 const COST_BULK = 2048;
@@ -66,8 +71,10 @@ interface Frame {
 
 /** What is known at a point of the code on all paths that lead there. */
 interface State {
-  /** instructions since the last check, on the longest path */
+  /** instructions since the last check, on the longest path, loops at their longest: for the promise */
   distance: number;
+  /** instructions since then for which no fuel has been taken: loops take their own, so they do not count here */
+  charge: number;
   /** a check has been made since the function was entered */
   isChecked: boolean;
   /** rounds may have been counted that are not yet taken from the fuel */
@@ -91,10 +98,11 @@ class BodyWriter {
   private readonly frames: Frame[] = [];
   /** position in `frames` of the exit-form loop that we are in, -1 outside; such loops do not nest */
   private exitFrame = -1;
-  private state: State | undefined = { distance: 0, isChecked: false, isDirty: false };
+  private state: State | undefined = { distance: 0, charge: 0, isChecked: false, isDirty: false };
   private lastConstant = -1;
   /** longest distance from the last check to where the function ends */
   private endDistance = 0;
+  private endCharge = 0;
 
   constructor(
     private readonly context: SafePointContext,
@@ -130,7 +138,7 @@ class BodyWriter {
     let loop = 0;
     while (!reader.isDone) {
       decode(reader, instruction);
-      if (this.state !== undefined) this.state.distance++;
+      this.spend(1, 1);
       const constant = this.lastConstant;
       this.lastConstant = -1;
       switch (instruction.code) {
@@ -191,15 +199,24 @@ class BodyWriter {
         default:
           this.copy();
       }
-      if (this.state !== undefined && this.state.distance > STRAIGHT_LIMIT) this.limitDistance();
+      this.limitDistance();
+      this.takeCharge();
     }
     if (this.frames.length > 0) throw new MalformedModule(`function ${this.index} does not end`);
-    this.context.costs[this.index] = this.endDistance;
+    this.context.distances[this.index] = this.endDistance;
+    this.context.charges[this.index] = this.endCharge;
     return out;
+  }
+
+  private spend(distance: number, charge: number): void {
+    if (this.state === undefined) return;
+    this.state.distance += distance;
+    this.state.charge += charge;
   }
 
   private noteEnd(state: State): void {
     this.endDistance = Math.max(this.endDistance, state.distance);
+    this.endCharge = Math.max(this.endCharge, state.charge);
   }
 
   private resultBlockType(): number {
@@ -294,12 +311,11 @@ class BodyWriter {
     if (state !== undefined && !context.isImmediate(callee)) {
       if (context.graph.isBackEdge(this.index, callee) && !state.isChecked)
         this.checkFuel(1, this.usesCounter);
-      const isImport = callee < context.module.importedFunctions.length;
-      state.distance += isImport ? COST_CALL_OUT : costOf(context, callee);
+      this.spend(distanceOf(context, callee), chargeOf(context, callee));
       if (state.distance > STRAIGHT_LIMIT) this.limitDistance();
       this.flush();
     }
-    if (state !== undefined && context.isImmediate(callee)) state.distance += COST_CALL_OUT;
+    if (context.isImmediate(callee)) this.spend(COST_CALL_OUT, COST_CALL_OUT);
     this.out.u8(op.call).u32(context.renumber(callee));
   }
 
@@ -308,7 +324,7 @@ class BodyWriter {
     if (state !== undefined) {
       if (context.graph.isIndirectBackEdge(this.index, type) && !state.isChecked)
         this.checkFuel(1, this.usesCounter);
-      state.distance += indirectCost(context, type);
+      this.spend(indirectDistance(context, type), COST_CALL_OUT);
       if (state.distance > STRAIGHT_LIMIT) this.limitDistance();
       this.flush();
     }
@@ -316,7 +332,7 @@ class BodyWriter {
   }
 
   private bulk(length: number): void {
-    const { out, state } = this;
+    const { out } = this;
     const { sub } = this.instruction;
     // A dropped segment only frees memory; kept, it makes the image independent of what was dropped.
     if (sub === bulkOp.dataDrop || sub === bulkOp.elemDrop) return;
@@ -325,7 +341,7 @@ class BodyWriter {
       out.u8(op.globalGet).u32(this.context.fuelGlobal);
       out.u8(op.localGet).u32(this.scratchLocal).u8(op.i32Const).s32(BULK_BYTES_PER_UNIT_LOG2).u8(op.i32ShrU);
       out.u8(op.i32Sub).u8(op.globalSet).u32(this.context.fuelGlobal);
-      if (state !== undefined) state.distance += COST_BULK;
+      this.spend(COST_BULK, 0);
     }
     this.copy();
   }
@@ -333,16 +349,26 @@ class BodyWriter {
   private limitDistance(): void {
     const { state } = this;
     if (state === undefined || state.distance <= STRAIGHT_LIMIT || this.exitFrame >= 0) return;
-    this.checkFuel(
-      Math.ceil(Math.min(state.distance, 2 * STRAIGHT_LIMIT) / INSTRUCTIONS_PER_UNIT),
-      this.usesCounter,
-    );
+    this.checkFuel(Math.ceil(state.charge / INSTRUCTIONS_PER_UNIT), this.usesCounter);
+  }
+
+  private takeCharge(): void {
+    const { state, out } = this;
+    if (state === undefined || state.charge < CHARGE_EVERY) return;
+    out.u8(op.globalGet).u32(this.context.fuelGlobal);
+    out
+      .u8(op.i32Const)
+      .s32(Math.ceil(state.charge / INSTRUCTIONS_PER_UNIT))
+      .u8(op.i32Sub);
+    out.u8(op.globalSet).u32(this.context.fuelGlobal);
+    state.charge = 0;
   }
 
   private checkFuel(units: number, withCounter: boolean): void {
     this.writeFuelCheck(units, withCounter);
     if (this.state !== undefined) {
       this.state.distance = 0;
+      this.state.charge = 0;
       this.state.isChecked = true;
       if (withCounter) this.state.isDirty = false;
     }
@@ -378,6 +404,7 @@ function merge(frame: Frame, state: State): void {
   if (merged === undefined) frame.merged = { ...state };
   else {
     merged.distance = Math.max(merged.distance, state.distance);
+    merged.charge = Math.max(merged.charge, state.charge);
     merged.isChecked &&= state.isChecked;
     merged.isDirty ||= state.isDirty;
   }
@@ -386,15 +413,24 @@ function merge(frame: Frame, state: State): void {
 const isCopy = (sub: number): boolean =>
   sub === bulkOp.memoryCopy || sub === bulkOp.memoryFill || sub === bulkOp.memoryInit;
 
-function costOf(context: SafePointContext, callee: number): number {
-  const cost = context.costs[callee]!;
-  return cost < 0 ? COST_UNKNOWN : cost;
+function distanceOf(context: SafePointContext, callee: number): number {
+  if (callee < context.module.importedFunctions.length) return COST_CALL_OUT;
+  const distance = context.distances[callee]!;
+  return distance < 0 ? DISTANCE_UNKNOWN : distance;
 }
 
-function indirectCost(context: SafePointContext, type: number): number {
-  let cost = COST_CALL_OUT;
-  for (const callee of context.graph.reachable(type)) cost = Math.max(cost, costOf(context, callee));
-  return cost;
+/** Of a function on a cycle nothing is known yet, but it takes its own fuel. */
+function chargeOf(context: SafePointContext, callee: number): number {
+  return callee < context.module.importedFunctions.length
+    ? COST_CALL_OUT
+    : Math.max(0, context.charges[callee]!);
+}
+
+function indirectDistance(context: SafePointContext, type: number): number {
+  let distance = COST_CALL_OUT;
+  for (const callee of context.graph.reachable(type))
+    distance = Math.max(distance, distanceOf(context, callee));
+  return distance;
 }
 
 /** Looks through a function once: for each loop, in order, which form it gets and what a round weighs. */
@@ -402,7 +438,6 @@ function surveyLoops(context: SafePointContext, index: number, start: number, en
   const { module } = context;
   const plans: LoopPlan[] = [];
   const open: (LoopPlan | undefined)[] = [undefined];
-  const indirect = new Map<number, number>();
   const reader = new BinaryReader(module.bytes, start, end);
   const instruction = new Instruction();
   let inner: LoopPlan | undefined; // the innermost open loop
@@ -411,7 +446,6 @@ function surveyLoops(context: SafePointContext, index: number, start: number, en
     decode(reader, instruction);
     const previous = constant;
     constant = -1;
-    let cost = 1;
     switch (instruction.code) {
       case op.block:
       case op.if:
@@ -427,22 +461,14 @@ function surveyLoops(context: SafePointContext, index: number, start: number, en
       case op.end:
         if (open.pop() !== undefined) inner = open.findLast((plan) => plan !== undefined);
         break;
-      case op.call: {
-        const callee = instruction.immediate;
-        if (context.isImmediate(callee)) cost = COST_CALL_OUT;
-        else {
-          cost = callee < module.importedFunctions.length ? COST_CALL_OUT : costOf(context, callee);
-          if (inner !== undefined) inner.isExitForm = false;
-        }
+      case op.call:
+        if (inner === undefined) break;
+        if (context.isImmediate(instruction.immediate)) inner.instructions += COST_CALL_OUT;
+        else inner.isExitForm = false;
         break;
-      }
-      case op.callIndirect: {
-        const known = indirect.get(instruction.immediate) ?? indirectCost(context, instruction.immediate);
-        indirect.set(instruction.immediate, known);
-        cost = known;
+      case op.callIndirect:
         if (inner !== undefined) inner.isExitForm = false;
         break;
-      }
       case op.i32Const:
         constant = instruction.immediate;
         break;
@@ -451,14 +477,14 @@ function surveyLoops(context: SafePointContext, index: number, start: number, en
           inner.isExitForm = false;
         break;
     }
-    if (inner !== undefined) inner.instructions += cost;
+    if (inner !== undefined) inner.instructions++;
   }
   if (open.length > 0) throw new MalformedModule(`function ${index} does not end`);
   for (const plan of plans) {
     if (plan.instructions > STRAIGHT_LIMIT / 4) plan.isExitForm = false;
     plan.weight = Math.min(
       Math.max(1, Math.round(plan.instructions / INSTRUCTIONS_PER_UNIT)),
-      ROUNDS_PER_EXIT,
+      ROUND_WEIGHT_MAXIMUM,
     );
   }
   return plans;
