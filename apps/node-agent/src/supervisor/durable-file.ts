@@ -1,0 +1,57 @@
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import type { z } from 'zod';
+
+/**
+ * Replaces a file as a whole: after a crash it holds the old contents or the new, never a part. The new ones are on
+ * the disk when this returns (the file is flushed before the rename, the folder after it).
+ */
+export function writeDurably(
+  path: string,
+  contents: string | Uint8Array,
+  { mode = 0o600, owner }: { mode?: number; owner?: { uid: number; gid: number } } = {},
+): void {
+  const temporary = `${path}.new`;
+  const fd = openSync(temporary, 'w', mode);
+  try {
+    const bytes = typeof contents === 'string' ? Buffer.from(contents) : contents;
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    fchmodSync(fd, mode);
+    if (owner) fchownSync(fd, owner.uid, owner.gid);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+  const folder = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/** The parsed file, or null when there is none. @throws Error that names the file when it is damaged. */
+export function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new Error(`${path} is damaged: ${(error as Error).message}`, { cause: error });
+  }
+}
