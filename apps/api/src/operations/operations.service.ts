@@ -1,8 +1,22 @@
-import { Injectable } from '@nestjs/common';
-import type { OperationKind } from '@drvs/contracts';
+import { Injectable, Logger } from '@nestjs/common';
+import {
+  DrvsError,
+  type OperationKind,
+  type OperationState,
+  type OperationView,
+  type Page,
+} from '@drvs/contracts';
+import { z } from 'zod';
 import { type Actor, actorLabel } from '../auth/actor.js';
+import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
-import type { Operation, Prisma } from '../gen/client.js';
+import { type Operation, Prisma } from '../gen/client.js';
+import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
+import { LedgerNotices } from '../jobs/ledger-notices.js';
+import { planOperation } from './operation-plan.js';
+import { OperationQueue } from './operation-queue.js';
+import { operationView } from './operation-view.js';
+import { CANCELLABLE_ONCE_BEGUN, hasEnded } from './state-machine.js';
 
 export interface OperationRequest {
   kind: OperationKind;
@@ -14,19 +28,208 @@ export interface OperationRequest {
   actor: Actor;
 }
 
-/** Accepts work: the operation is recorded with the change it belongs to, and queued once that change is committed. */
+export interface OperationFilter extends PageQuery {
+  /** A DRVM's id, or its name, or `tenant~name`. */
+  drvm?: string;
+  state?: OperationState;
+}
+
+const withSteps = { steps: { orderBy: { position: 'asc' } } } satisfies Prisma.OperationInclude;
+/** A waiting request looks by itself this often, should a notice be lost. */
+const LOOK_EVERY_MS = 1_000;
+
+/** Accepts work, shows it, and takes requests about it. */
 @Injectable()
 export class OperationsService {
-  constructor(private readonly database: Database) {}
+  readonly #logger = new Logger('Operations');
 
+  constructor(
+    private readonly database: Database,
+    private readonly queue: OperationQueue,
+    private readonly notices: LedgerNotices,
+  ) {}
+
+  /**
+   * Records an operation and its steps in the caller's transaction, in which what it is about is changed too, and
+   * queues it once that is committed.
+   *
+   * @throws the unique violation of `operation_one_per_drvm` or `operation_one_migration_per_process`, which the user
+   * is told as OperationUnderWay or MigrationUnderWay
+   */
   async start(tx: Transaction, request: OperationRequest): Promise<Operation> {
     const { kind, subject, tenantId, drvmId, params, actor } = request;
+    const drvm =
+      drvmId === null
+        ? null
+        : await tx.drvm.findUnique({
+            where: { id: drvmId },
+            select: {
+              state: true,
+              slices: { select: { id: true, index: true, node: { select: { id: true, name: true } } } },
+            },
+          });
+    const slices = (drvm?.slices ?? []).map(({ id, index, node }) => ({
+      sliceId: id,
+      nodeId: node.id,
+      nodeName: node.name,
+      index,
+    }));
     const operation = await tx.operation.create({
-      data: { kind, subject, tenantId, drvmId, params, requestedBy: actorLabel(actor) },
+      data: {
+        kind,
+        subject,
+        tenantId,
+        drvmId,
+        params: { stateBefore: drvm?.state ?? null, ...params },
+        requestedBy: actorLabel(actor),
+        steps: { create: planOperation(kind, slices).map(({ position, name }) => ({ position, name })) },
+      },
     });
     this.database.afterCommit(tx, () => this.enqueue(operation.id));
     return operation;
   }
 
-  async enqueue(_operationId: string): Promise<void> {}
+  /** When the queue is away the operation stays in the ledger and is queued by the next sweep. */
+  async enqueue(operationId: string): Promise<void> {
+    await this.queue
+      .enqueue(operationId)
+      .catch((error: unknown) => this.#logger.warn(`operation ${operationId}: ${(error as Error).message}`));
+  }
+
+  /** The newest first. */
+  async list(actor: Actor, { drvm, state, limit, cursor }: OperationFilter): Promise<Page<OperationView>> {
+    requirePermission(actor, 'operation:read');
+    const before = decodeCursor(cursor, z.uuid());
+    const rows = await this.database.as(actor, (tx) =>
+      tx.operation.findMany({
+        where: {
+          state,
+          ...(drvm === undefined ? {} : aboutDrvm(drvm)),
+          ...(before === null ? {} : { id: { lt: before } }),
+        },
+        include: withSteps,
+        orderBy: { id: 'desc' },
+        take: limit + 1,
+      }),
+    );
+    return pageOf(rows, limit, ({ id }) => id, operationView);
+  }
+
+  async show(actor: Actor, id: string): Promise<OperationView> {
+    requirePermission(actor, 'operation:read');
+    const row = isUuid(id)
+      ? await this.database.as(actor, (tx) => tx.operation.findUnique({ where: { id }, include: withSteps }))
+      : null;
+    if (!row) throw notFound(id);
+    return operationView(row);
+  }
+
+  /** Answers when it has ended, or as it is when `timeoutMs` have passed. */
+  async wait(actor: Actor, id: string, timeoutMs: number, signal: AbortSignal): Promise<OperationView> {
+    const until = Date.now() + timeoutMs;
+    for (;;) {
+      const changed = this.notices.next(
+        'drvs_operation',
+        id,
+        Math.min(LOOK_EVERY_MS, until - Date.now()),
+        signal,
+      );
+      changed.catch(() => undefined);
+      const view = await this.show(actor, id);
+      if (hasEnded(view.state) || Date.now() >= until) return view;
+      await changed;
+    }
+  }
+
+  /** Every state of it that is seen, until it has ended. */
+  async *follow(actor: Actor, id: string, signal: AbortSignal): AsyncGenerator<OperationView> {
+    for (let last = ''; ; ) {
+      const changed = this.notices.next('drvs_operation', id, LOOK_EVERY_MS, signal);
+      changed.catch(() => undefined);
+      const view = await this.show(actor, id);
+      const now = JSON.stringify(view);
+      if (now !== last) yield view;
+      last = now;
+      if (hasEnded(view.state)) return;
+      await changed;
+    }
+  }
+
+  /**
+   * Asks for it to be cancelled. What can be undone is undone at the next border of a step; what cannot is cancelled
+   * only while it has not begun.
+   */
+  async cancel(actor: Actor, id: string): Promise<OperationView> {
+    const before = await this.show(actor, id);
+    this.#requireMayChange(actor, before);
+    if (hasEnded(before.state)) throw conflict(before, 'It has ended: there is nothing to cancel.');
+    const now = new Date();
+    const byRunner = CANCELLABLE_ONCE_BEGUN[before.kind];
+    const { count } = await this.database.as(actor, (tx) =>
+      byRunner
+        ? tx.operation.updateMany({
+            where: { id, state: { in: ['queued', 'running'] } },
+            data: { cancelRequestedAt: now },
+          })
+        : tx.operation.updateMany({
+            where: { id, state: 'queued' },
+            data: { state: 'cancelled', cancelRequestedAt: now, endedAt: now, error: CANCELLED },
+          }),
+    );
+    const after = await this.show(actor, id);
+    if (count === 0) throw conflict(after, `A ${after.kind} that has begun is finished.`);
+    return after;
+  }
+
+  /** Puts a failed operation in the queue again; steps that were done are not done again. */
+  async retry(actor: Actor, id: string): Promise<OperationView> {
+    const before = await this.show(actor, id);
+    this.#requireMayChange(actor, before);
+    await this.database.as(actor, async (tx) => {
+      const { count } = await tx.operation.updateMany({
+        where: { id, state: 'failed' },
+        data: { state: 'queued', error: Prisma.DbNull, endedAt: null, cancelRequestedAt: null },
+      });
+      if (count === 0) {
+        throw conflict(before, 'Only a failed operation can be tried again; ask for it anew.');
+      }
+      await tx.operationStep.updateMany({
+        where: { operationId: id, state: { in: ['failed', 'running', 'skipped'] } },
+        data: { state: 'pending', error: null, endedAt: null },
+      });
+      this.database.afterCommit(tx, () => this.enqueue(id));
+    });
+    return this.show(actor, id);
+  }
+
+  #requireMayChange(actor: Actor, { kind, requestedBy }: OperationView): void {
+    requirePermission(actor, 'operation:write');
+    if (actor.role === 'supra-admin' || actor.role === 'tenant-admin') return;
+    if (actor.role === 'member' && (kind === 'process.migrate' || requestedBy === actorLabel(actor))) return;
+    throw new DrvsError('NotAllowed', `The role ${actor.role} may not change this operation`, {
+      hint: 'Ask an administrator of the department.',
+    });
+  }
 }
+
+function aboutDrvm(reference: string): Prisma.OperationWhereInput {
+  if (isUuid(reference)) return { drvmId: reference };
+  const [tenant, name] = reference.includes('~') ? reference.split('~', 2) : [undefined, reference];
+  // By the subject: the DRVM itself may be gone.
+  return {
+    OR: [{ subject: `drvm/${name}` }, { subject: { startsWith: `drvm/${name}/` } }],
+    ...(tenant === undefined ? {} : { tenant: { name: tenant } }),
+  };
+}
+
+const CANCELLED = { code: 'Cancelled', message: 'It was cancelled before it began' };
+
+function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
+const notFound = (id: string) =>
+  new DrvsError('NotFound', `There is no operation ${id.slice(0, 64)}`, { hint: 'See `drvs op list`.' });
+
+const conflict = ({ kind, subject, state }: OperationView, hint: string) =>
+  new DrvsError('StateConflict', `The operation ${kind} of ${subject} is ${state}`, { hint });

@@ -1,0 +1,86 @@
+import { Injectable } from '@nestjs/common';
+import { type AgentJob, AgentJobs, DrvsError } from '@drvs/contracts';
+import { Database } from '../database/database.js';
+import { AgentLinks } from './agent-links.js';
+
+/** Longer than an agent needs when all is well; the operation's own deadline is the one that the user sees. */
+const TIMEOUT_MS: Readonly<Record<AgentJob, number>> = {
+  'drvm.prepare': 30_000,
+  'drvm.start': 110_000,
+  'drvm.stop': 50_000,
+  'drvm.delete': 80_000,
+  'process.migrate': 170_000,
+};
+
+/** Does the jobs of the nodes whose channel this process holds. */
+@Injectable()
+export class AgentJobProcessor {
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(
+    private readonly database: Database,
+    private readonly links: AgentLinks,
+  ) {}
+
+  async perform(nodeId: string, name: AgentJob, data: unknown): Promise<unknown> {
+    if (name === 'process.migrate') return this.#migrate(nodeId, data);
+    const drvmId = drvmOf(name, data);
+    // A job that was given up may still be under way here: the one that undoes it waits for its end.
+    return this.#inTurn(`${nodeId}/${drvmId}`, () => this.#change(nodeId, name, data));
+  }
+
+  async #change(nodeId: string, name: Exclude<AgentJob, 'process.migrate'>, data: unknown): Promise<unknown> {
+    const link = this.links.require(nodeId);
+    const options = { timeoutMs: TIMEOUT_MS[name] };
+    await this.#requireUnderWay(AgentJobs[name].parse(data).operationId);
+    switch (name) {
+      case 'drvm.prepare': {
+        const { drvmId, index } = AgentJobs[name].parse(data);
+        return (await link.call(name, { drvmId, index }, options)).result;
+      }
+      case 'drvm.start':
+        return (await link.call(name, AgentJobs[name].parse(data).spec, options)).result;
+      case 'drvm.stop': {
+        const { drvmId, graceMs } = AgentJobs[name].parse(data);
+        return (await link.call(name, { drvmId, graceMs }, options)).result;
+      }
+      case 'drvm.delete':
+        return (await link.call(name, { drvmId: AgentJobs[name].parse(data).drvmId }, options)).result;
+    }
+  }
+
+  async #migrate(nodeId: string, data: unknown): Promise<unknown> {
+    const { operationId, drvmId, pid, to } = AgentJobs['process.migrate'].parse(data);
+    await this.#requireUnderWay(operationId);
+    const options = { timeoutMs: TIMEOUT_MS['process.migrate'] };
+    const params = { pid, to, requestKey: operationId };
+    return (await this.links.require(nodeId).callContainer(drvmId, 'process.migrate', params, options))
+      .result;
+  }
+
+  /** A job may come late, from a queue that nobody served for a while. */
+  async #requireUnderWay(operationId: string): Promise<void> {
+    const operation = await this.database.unrestricted.operation.findUnique({
+      where: { id: operationId },
+      select: { state: true },
+    });
+    if (operation?.state === 'running') return;
+    throw new DrvsError('StateConflict', `operation ${operationId} is not under way: its job came too late`);
+  }
+
+  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const turn = before.then(work, work);
+    const settled = turn.catch(() => undefined);
+    this.#turns.set(key, settled);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(key) === settled) this.#turns.delete(key);
+    }
+  }
+}
+
+function drvmOf(name: Exclude<AgentJob, 'process.migrate'>, data: unknown): string {
+  return name === 'drvm.start' ? AgentJobs[name].parse(data).spec.drvmId : AgentJobs[name].parse(data).drvmId;
+}

@@ -1,0 +1,18 @@
+import { Module } from '@nestjs/common';
+import { OperationsModule } from '../operations/operations.module.js';
+import { AgentJobProcessor } from './agent-jobs.js';
+import { AgentsService } from './agents.service.js';
+import { EnrolmentController } from './enrolment.controller.js';
+import { EnrolmentService } from './enrolment.service.js';
+import { LinksModule } from './links.module.js';
+import { NodeReports } from './node-reports.js';
+import { NodeWatch } from './node-watch.js';
+import { Reconciliation } from './reconciliation.js';
+
+@Module({
+  imports: [LinksModule, OperationsModule],
+  controllers: [EnrolmentController],
+  providers: [AgentsService, AgentJobProcessor, EnrolmentService, NodeReports, NodeWatch, Reconciliation],
+  exports: [AgentsService],
+})
+export class AgentsModule {}

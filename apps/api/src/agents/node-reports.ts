@@ -1,0 +1,128 @@
+import { isDeepStrictEqual } from 'node:util';
+import { Injectable } from '@nestjs/common';
+import type { ContainerEvent, ContainerState, Heartbeat, NodeInventory } from '@drvs/contracts';
+import { Database } from '../database/database.js';
+import type { Prisma } from '../gen/client.js';
+import { DrvmConditions } from './drvm-conditions.js';
+import { applyInventory } from './enrolment.service.js';
+
+interface CpuReading {
+  cpuMs: number;
+  at: number;
+}
+
+/** Writes what agents tell into the ledger. */
+@Injectable()
+export class NodeReports {
+  readonly #readings = new Map<string, CpuReading>();
+
+  constructor(
+    private readonly database: Database,
+    private readonly conditions: DrvmConditions,
+  ) {}
+
+  async seen(nodeId: string): Promise<void> {
+    await this.database.unrestricted.node.updateMany({
+      where: { id: nodeId },
+      data: { lastSeenAt: new Date() },
+    });
+  }
+
+  async heartbeat(nodeId: string, { used, containers }: Heartbeat): Promise<void> {
+    const rounded = Object.fromEntries(Object.entries(used).map(([key, value]) => [key, Math.round(value)]));
+    await this.database.unrestricted.node.updateMany({
+      where: { id: nodeId },
+      data: { lastSeenAt: new Date(), used: rounded },
+    });
+    await this.containers(nodeId, containers);
+  }
+
+  /** One statement for all slices of a node; DRVMs of which a container changed its state are judged again. */
+  async containers(nodeId: string, containers: readonly ContainerState[]): Promise<void> {
+    const now = Date.now();
+    const reports = containers.map((container) => ({
+      drvm_id: container.drvmId,
+      state: container.state,
+      isolation: container.isolation,
+      used_cpu_milli: this.#cpuMilli(`${nodeId}/${container.drvmId}`, container.cpuMs, now),
+      used_memory_mib: Math.round(container.residentBytes / 1_048_576),
+      processes: container.processes,
+    }));
+    const changed = await this.database.unrestricted.$queryRaw<{ drvm_id: string }[]>`
+      WITH reports AS (
+        SELECT * FROM jsonb_to_recordset(${JSON.stringify(reports)}::jsonb)
+          AS r (drvm_id uuid, state text, isolation text, used_cpu_milli int, used_memory_mib int, processes int)
+      ), seen AS (
+        SELECT s.id, s.drvm_id, s.container_state AS was, coalesce(r.state, 'absent') AS state,
+          coalesce(r.isolation, s.isolation) AS isolation, coalesce(r.used_cpu_milli, 0) AS used_cpu_milli,
+          coalesce(r.used_memory_mib, 0) AS used_memory_mib, coalesce(r.processes, 0) AS processes
+        FROM slice s LEFT JOIN reports r ON r.drvm_id = s.drvm_id
+        WHERE s.node_id = ${nodeId}::uuid
+      ), written AS (
+        UPDATE slice SET container_state = seen.state, isolation = seen.isolation,
+          used_cpu_milli = seen.used_cpu_milli, used_memory_mib = seen.used_memory_mib, processes = seen.processes
+        FROM seen WHERE slice.id = seen.id
+          AND (slice.container_state, slice.isolation, slice.used_cpu_milli, slice.used_memory_mib, slice.processes)
+            IS DISTINCT FROM (seen.state, seen.isolation, seen.used_cpu_milli, seen.used_memory_mib, seen.processes)
+      )
+      SELECT seen.drvm_id::text FROM seen JOIN drvm d ON d.id = seen.drvm_id
+      WHERE seen.was <> seen.state
+        OR (d.wanted_state = 'running') <> (d.state = 'running')`;
+    await this.conditions.refresh(changed.map(({ drvm_id }) => drvm_id));
+  }
+
+  /** Milli-vCPU used since the reading before; a container that was started anew begins at nought. */
+  #cpuMilli(key: string, cpuMs: number, now: number): number {
+    const before = this.#readings.get(key);
+    this.#readings.set(key, { cpuMs, at: now });
+    if (!before || cpuMs < before.cpuMs || now <= before.at) return 0;
+    return Math.round(((cpuMs - before.cpuMs) / (now - before.at)) * 1_000);
+  }
+
+  async inventory(nodeId: string, nodeName: string, inventory: NodeInventory): Promise<void> {
+    await this.database.system(async (tx) => {
+      const node = await tx.node.findUnique({ where: { id: nodeId }, select: { inventory: true } });
+      if (!node || isDeepStrictEqual(node.inventory, JSON.parse(JSON.stringify(inventory)))) return;
+      await tx.node.update({
+        where: { id: nodeId },
+        data: {
+          inventory: inventory as unknown as Prisma.InputJsonObject,
+          agentVersion: inventory.agentVersion,
+          generation: { increment: 1 },
+        },
+      });
+      const short = await applyInventory(tx, nodeId, inventory);
+      if (short.length === 0) return;
+      await tx.event.create({
+        data: {
+          kind: 'node.overcommitted',
+          nodeId,
+          node: nodeName,
+          text: `${nodeName} offers less ${short.join(', ')} than it has given away; nothing more is given of it until that is freed`,
+        },
+      });
+    });
+  }
+
+  /** A container's event is believed about a DRVM that the node holds a part of, and about no other. */
+  async containerEvent(nodeId: string, event: ContainerEvent): Promise<void> {
+    const slice = await this.database.unrestricted.slice.findUnique({
+      where: { drvmId_nodeId: { drvmId: event.drvmId, nodeId } },
+      select: { drvm: { select: { name: true, tenantId: true, tenant: { select: { name: true } } } } },
+    });
+    if (!slice) return;
+    await this.database.unrestricted.event.create({
+      data: {
+        kind: event.kind,
+        at: new Date(event.at),
+        tenantId: slice.drvm.tenantId,
+        tenant: slice.drvm.tenant.name,
+        drvmId: event.drvmId,
+        drvm: slice.drvm.name,
+        nodeId,
+        node: event.node,
+        text: event.text,
+      },
+    });
+  }
+}

@@ -1,0 +1,95 @@
+import { EventEmitter, on, once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import pg from 'pg';
+import { CONFIG, type Config } from '../config/config.js';
+
+const CHANNELS = ['drvs_operation', 'drvs_event'] as const;
+export type LedgerChannel = (typeof CHANNELS)[number];
+const RECONNECT_MS = 1_000;
+
+/**
+ * What any API process changed in the ledger, told by PostgreSQL (LISTEN), so that waiting requests and subscriptions
+ * wake at once. A notice is only a hint to look: while the connection is away none come, so whoever waits also looks
+ * by itself now and then.
+ */
+@Injectable()
+export class LedgerNotices implements OnModuleInit, OnApplicationShutdown {
+  readonly #logger = new Logger('Notices');
+  readonly #emitter = new EventEmitter().setMaxListeners(0);
+  readonly #stop = new AbortController();
+  #client: pg.Client | null = null;
+  #supervisor: Promise<void> = Promise.resolve();
+
+  constructor(@Inject(CONFIG) private readonly config: Config) {}
+
+  async onModuleInit(): Promise<void> {
+    this.#client = await this.#connect();
+    this.#supervisor = this.#superviseConnection(this.#client);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.#stop.abort();
+    await this.#client?.end().catch(() => undefined);
+    await this.#supervisor;
+  }
+
+  /** Resolves at the next notice about `id`, or after `ms`; rejects when `signal` aborts. */
+  async next(channel: LedgerChannel, id: string, ms: number, signal: AbortSignal): Promise<void> {
+    const end = new AbortController();
+    const either = AbortSignal.any([signal, end.signal]);
+    try {
+      await Promise.race([
+        once(this.#emitter, `${channel}/${id}`, { signal: either }),
+        delay(Math.max(1, ms), undefined, { signal: either }),
+      ]);
+    } finally {
+      end.abort();
+    }
+  }
+
+  /** The ids of all notices of a channel, as they come. */
+  async *follow(channel: LedgerChannel, signal: AbortSignal): AsyncGenerator<string> {
+    for await (const [id] of on(this.#emitter, channel, { signal })) yield id as string;
+  }
+
+  onNotice(channel: LedgerChannel, listener: (id: string) => void): () => void {
+    this.#emitter.on(channel, listener);
+    return () => this.#emitter.off(channel, listener);
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const client = new pg.Client({
+      connectionString: this.config.databaseUrl,
+      application_name: 'drvs-notices',
+      keepAlive: true,
+    });
+    client.on('error', () => undefined);
+    client.on('notification', ({ channel, payload }) => {
+      this.#emitter.emit(channel, payload);
+      this.#emitter.emit(`${channel}/${payload}`);
+    });
+    await client.connect();
+    for (const channel of CHANNELS) await client.query(`LISTEN ${channel}`);
+    return client;
+  }
+
+  async #superviseConnection(first: pg.Client): Promise<void> {
+    for (let client: pg.Client = first; ; ) {
+      await new Promise<void>((resolve) => client.once('end', resolve));
+      for (;;) {
+        if (this.#stop.signal.aborted) return;
+        this.#logger.warn('the connection that tells of changes was lost; connecting again');
+        await delay(RECONNECT_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+        try {
+          client = await this.#connect();
+          break;
+        } catch (error) {
+          this.#logger.warn((error as Error).message);
+        }
+      }
+      this.#client = client;
+      if (this.#stop.signal.aborted) await client.end();
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { OPERATION_STATES, type OperationView, type Page } from '@drvs/contracts';
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import type { Actor } from '../auth/actor.js';
+import { CurrentActor } from '../auth/current-actor.js';
+import { PageQuery } from '../http/paging.js';
+import { ZodPipe } from '../http/zod.pipe.js';
+import { OperationAnswer, pageAnswer } from '../openapi/answers.js';
+import { Endpoint } from '../openapi/endpoint.js';
+import { hangUpSignal } from './hang-up.js';
+import { OperationsService } from './operations.service.js';
+
+/** A request may wait this long at most; a client that wants to wait longer asks again. */
+const MAX_WAIT_SECONDS = 300;
+
+const ListQuery = PageQuery.extend({
+  drvm: z.string().max(130).optional(),
+  state: z.enum(OPERATION_STATES).optional(),
+});
+const WaitQuery = z.object({ timeoutSeconds: z.coerce.number().min(0).max(MAX_WAIT_SECONDS).default(30) });
+
+@ApiTags('operations')
+@Controller('api/v1/operations')
+export class OperationsController {
+  constructor(private readonly operations: OperationsService) {}
+
+  @Get()
+  @Endpoint({
+    summary: 'Operations, the newest first',
+    query: ListQuery,
+    answer: pageAnswer(OperationAnswer),
+  })
+  list(
+    @CurrentActor() actor: Actor,
+    @Query(new ZodPipe(ListQuery)) query: z.infer<typeof ListQuery>,
+  ): Promise<Page<OperationView>> {
+    return this.operations.list(actor, query);
+  }
+
+  @Get(':id')
+  @Endpoint({ summary: 'One operation with its steps', answer: OperationAnswer })
+  show(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<OperationView> {
+    return this.operations.show(actor, id);
+  }
+
+  @Get(':id/wait')
+  @Endpoint({
+    summary: 'Wait until it has ended; answers it as it is when the time is over',
+    query: WaitQuery,
+    answer: OperationAnswer,
+  })
+  wait(
+    @CurrentActor() actor: Actor,
+    @Param('id') id: string,
+    @Query(new ZodPipe(WaitQuery)) { timeoutSeconds }: z.infer<typeof WaitQuery>,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<OperationView> {
+    return this.operations.wait(actor, id, timeoutSeconds * 1_000, hangUpSignal(reply));
+  }
+
+  @Post(':id/cancel')
+  @HttpCode(202)
+  @Endpoint({
+    summary: 'Ask for it to be cancelled; what it did is undone',
+    answer: OperationAnswer,
+    status: 202,
+    idempotent: true,
+  })
+  cancel(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<OperationView> {
+    return this.operations.cancel(actor, id);
+  }
+
+  @Post(':id/retry')
+  @HttpCode(202)
+  @Endpoint({
+    summary: 'Try a failed operation again',
+    answer: OperationAnswer,
+    status: 202,
+    idempotent: true,
+  })
+  retry(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<OperationView> {
+    return this.operations.retry(actor, id);
+  }
+}

@@ -1,0 +1,435 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Injectable, Logger } from '@nestjs/common';
+import {
+  type AgentJob,
+  AgentMethods,
+  type ContainerSpec,
+  type ContainerState,
+  DrvsError,
+  MigrationResult,
+  NODE_DOWN_AFTER_MS,
+  type OperationKind,
+} from '@drvs/contracts';
+import { AgentLinks } from '../agents/agent-links.js';
+import { SecretBox } from '../config/secret-box.js';
+import { Database, type Transaction } from '../database/database.js';
+import type { Prisma } from '../gen/client.js';
+import { JobsService } from '../jobs/jobs.service.js';
+import type { AgentJobData, NodeJobOptions } from '../jobs/node-jobs.js';
+import { createAuthority, signMember } from './authority.js';
+import type { PlannedSlice, PlannedStep, StepAction } from './operation-plan.js';
+
+export interface OperationContext {
+  operationId: string;
+  kind: OperationKind;
+  drvmId: string;
+  params: Record<string, unknown>;
+  slices: PlannedSlice[];
+  /** What an earlier step of this operation left; `sliceIndex` null for steps that are not about one slice. */
+  outputOf(action: StepAction, sliceIndex: number | null): unknown;
+}
+
+export interface StepOutcome {
+  /** Why there was nothing to do; the step then counts as skipped. */
+  skipped?: string;
+  /** What later steps, or the same one done again, need. */
+  output?: Prisma.InputJsonValue;
+  /** Runs in the transaction that ends the step. */
+  settle?: (tx: Transaction) => Promise<void>;
+  /** Of the last step: the operation's result, and what is told of it. */
+  result?: Prisma.InputJsonValue;
+  event?: { kind: string; text: string };
+}
+
+/** Time for each step, within which an agent that is away may come back. */
+const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
+  authority: 30_000,
+  prepare: 60_000,
+  sign: 30_000,
+  start: 120_000,
+  'await-running': 120_000,
+  stop: 60_000,
+  'settle-stopped': 30_000,
+  delete: 90_000,
+  release: 30_000,
+  migrate: 180_000,
+};
+/** Guests get this long to end on SIGTERM. */
+const STOP_GRACE_MS = 5_000;
+/** A stop or deletion does not wait for a node that is down: the node is told when it comes back. */
+const AWAY_GRACE_MS = 3_000;
+/** How often the containers of a starting DRVM are asked. */
+const STATUS_EVERY_MS = 200;
+const STATUS_TIMEOUT_MS = 2_000;
+/** A container that was undone is given time to end what it was doing. */
+const UNDO_MS = 150_000;
+
+const LEFT_BEHIND = 'the node is down; what is left there is removed when it comes back';
+const STOPPED_LATER = 'the node is down; the container is stopped when it comes back';
+
+/** Does single steps. Each may be done twice with the effect of once. */
+@Injectable()
+export class StepPerformer {
+  readonly #logger = new Logger('Operations');
+
+  constructor(
+    private readonly database: Database,
+    private readonly jobs: JobsService,
+    private readonly links: AgentLinks,
+    private readonly secrets: SecretBox,
+  ) {}
+
+  deadlineMs(action: StepAction): number {
+    return DEADLINE_MS[action];
+  }
+
+  perform(step: PlannedStep, context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
+    const { slice } = step;
+    switch (step.action) {
+      case 'authority':
+        return this.#makeAuthority(context);
+      case 'prepare':
+        return this.#prepare(context, slice!, options);
+      case 'sign':
+        return this.#sign(context);
+      case 'start':
+        return this.#start(context, slice!, options);
+      case 'await-running':
+        return this.#awaitRunning(context, options);
+      case 'stop':
+        return this.#stop(context, slice!, options);
+      case 'settle-stopped':
+        return this.#settleStopped(context);
+      case 'delete':
+        return this.#delete(context, slice!, options);
+      case 'release':
+        return this.#release(context);
+      case 'migrate':
+        return this.#migrate(context, options);
+    }
+  }
+
+  /**
+   * Undoes a creation (nothing of the DRVM is left) or the start of a stopped DRVM (it is stopped again). Null when
+   * there is nothing to undo: the start of a DRVM that was partly up leaves up what is up.
+   */
+  async undo(
+    context: OperationContext,
+    signal: AbortSignal,
+  ): Promise<((tx: Transaction) => Promise<void>) | null> {
+    const creation = context.kind === 'drvm.create';
+    if (!creation && context.params.stateBefore !== 'stopped') return null;
+    await Promise.all(
+      context.slices.map(async (slice) => {
+        const key = `${context.operationId}.undo.${slice.index}.${Date.now()}`;
+        const options = { key, signal, withinMs: (await this.#isDown(slice)) ? AWAY_GRACE_MS : UNDO_MS };
+        try {
+          if (creation) await this.#run(slice, 'drvm.delete', { ...ids(context) }, options);
+          else await this.#run(slice, 'drvm.stop', { ...ids(context), graceMs: STOP_GRACE_MS }, options);
+        } catch (error) {
+          if (signal.aborted) throw error;
+          // Nothing is lost: what a node still holds against the ledger it is told to remove at its next heartbeat.
+          this.#logger.warn(`undoing on ${slice.nodeName}: ${(error as Error).message}`);
+        }
+      }),
+    );
+    if (creation) return (tx) => this.#removeDrvm(tx, context.drvmId);
+    return async (tx) => {
+      await tx.drvm.update({
+        where: { id: context.drvmId },
+        data: { wantedState: 'stopped', state: 'stopped' },
+      });
+      await tx.slice.updateMany({ where: { drvmId: context.drvmId }, data: STOPPED_SLICE });
+    };
+  }
+
+  async #makeAuthority({ drvmId }: OperationContext): Promise<StepOutcome> {
+    const drvm = await this.#drvm(drvmId);
+    if (drvm.authorityCertificate !== null) return {};
+    const authority = await createAuthority(drvmId);
+    await this.database.unrestricted.drvm.updateMany({
+      where: { id: drvmId, authorityCertificate: null },
+      data: {
+        authorityCertificate: authority.certificate,
+        authorityKey: this.secrets.seal(authority.privateKey, sealContext(drvmId)),
+      },
+    });
+    return {};
+  }
+
+  async #prepare(
+    context: OperationContext,
+    slice: PlannedSlice,
+    options: NodeJobOptions,
+  ): Promise<StepOutcome> {
+    const answer = await this.#run(slice, 'drvm.prepare', { ...ids(context), index: slice.index }, options);
+    const prepared = AgentMethods['drvm.prepare'].result.parse(answer);
+    const { host, port } = prepared;
+    return {
+      output: prepared,
+      settle: async (tx) => {
+        await tx.slice.update({ where: { id: slice.sliceId }, data: { host, port } });
+      },
+    };
+  }
+
+  /** All certificates are made anew, and the specification gets a new generation. */
+  async #sign(context: OperationContext): Promise<StepOutcome> {
+    const { authorityCertificate, authorityKey } = await this.#drvm(context.drvmId);
+    if (authorityCertificate === null || authorityKey === null) {
+      throw new DrvsError('StateConflict', 'The DRVM has no authority: its creation never came that far', {
+        hint: 'Delete it and create it again.',
+      });
+    }
+    const authority = {
+      certificate: authorityCertificate,
+      privateKey: this.secrets.open(authorityKey, sealContext(context.drvmId)),
+    };
+    const signed = await Promise.all(
+      context.slices.map(async ({ sliceId, index }) => {
+        const prepared = AgentMethods['drvm.prepare'].result.parse(context.outputOf('prepare', index));
+        const certificate = await signMember(authority, context.drvmId, index, prepared.certificateRequest);
+        return { sliceId, certificate };
+      }),
+    );
+    return {
+      settle: async (tx) => {
+        for (const { sliceId, certificate } of signed) {
+          await tx.slice.update({ where: { id: sliceId }, data: { certificate } });
+        }
+        await tx.drvm.update({ where: { id: context.drvmId }, data: { generation: { increment: 1 } } });
+      },
+    };
+  }
+
+  async #start(
+    context: OperationContext,
+    slice: PlannedSlice,
+    options: NodeJobOptions,
+  ): Promise<StepOutcome> {
+    const spec = await this.#specification(context.drvmId, slice.index);
+    const answer = await this.#run(slice, 'drvm.start', { operationId: context.operationId, spec }, options);
+    const state = AgentMethods['drvm.start'].result.parse(answer);
+    return {
+      settle: async (tx) => {
+        await tx.slice.update({ where: { id: slice.sliceId }, data: stateColumns(state) });
+      },
+    };
+  }
+
+  async #specification(drvmId: string, index: number): Promise<ContainerSpec> {
+    const drvm = await this.#drvm(drvmId);
+    const own = drvm.slices.find((slice) => slice.index === index);
+    if (!own?.certificate || drvm.authorityCertificate === null) {
+      throw new DrvsError('Internal', `slice ${index} of ${drvm.name} has no certificate`);
+    }
+    return {
+      drvmId,
+      drvmName: drvm.name,
+      dvos: 'mol',
+      generation: drvm.generation,
+      index,
+      limits: {
+        cpuMilli: own.cpuMilli,
+        memoryMiB: own.memoryMiB,
+        diskGiB: own.diskGiB,
+        networkMbps: own.networkMbps,
+      },
+      peers: drvm.slices.map((peer) => ({
+        index: peer.index,
+        nodeId: peer.nodeId,
+        nodeName: peer.node.name,
+        host: peer.host ?? '',
+        port: peer.port ?? 0,
+      })),
+      authorityCertificate: drvm.authorityCertificate,
+      certificate: own.certificate,
+    };
+  }
+
+  async #awaitRunning(context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
+    const until = Date.now() + options.withinMs;
+    for (;;) {
+      const waiting = (
+        await Promise.all(
+          context.slices.map((slice) => this.#askUntilRunning(context.drvmId, slice, options.signal)),
+        )
+      ).filter((reason) => reason !== null);
+      if (waiting.length === 0) return this.#isRunning(context);
+      if (Date.now() >= until) {
+        throw new DrvsError('ContainerUnreachable', `Not all containers run: ${waiting.join('; ')}`, {
+          hint: 'Look at `drvs node list` and at the logs of the agents; then try again.',
+        });
+      }
+      await delay(STATUS_EVERY_MS, undefined, { signal: options.signal });
+    }
+  }
+
+  /** Null when the container on this node runs; else why it is waited for. */
+  async #askUntilRunning(drvmId: string, slice: PlannedSlice, signal: AbortSignal): Promise<string | null> {
+    const link = this.links.get(slice.nodeId);
+    if (!link) return this.#reportedRunning(slice);
+    try {
+      const { result } = await link.callContainer(
+        drvmId,
+        'container.status',
+        {},
+        { timeoutMs: STATUS_TIMEOUT_MS, signal },
+      );
+      return result.state === 'running' ? null : `${slice.nodeName}: ${result.detail || result.state}`;
+    } catch (error) {
+      signal.throwIfAborted();
+      return `${slice.nodeName}: ${(error as Error).message}`;
+    }
+  }
+
+  /** Another API process holds the channel of this node: what its heartbeats wrote counts. */
+  async #reportedRunning(slice: PlannedSlice): Promise<string | null> {
+    const row = await this.database.unrestricted.slice.findUnique({
+      where: { id: slice.sliceId },
+      select: { containerState: true },
+    });
+    return row?.containerState === 'running' ? null : `${slice.nodeName}: ${row?.containerState ?? 'gone'}`;
+  }
+
+  async #isRunning(context: OperationContext): Promise<StepOutcome> {
+    const { name } = await this.#drvm(context.drvmId);
+    const nodes = context.slices.map(({ nodeName }) => nodeName);
+    return {
+      settle: async (tx) => {
+        await tx.slice.updateMany({ where: { drvmId: context.drvmId }, data: { containerState: 'running' } });
+        await tx.drvm.update({
+          where: { id: context.drvmId },
+          data: { state: 'running', wantedState: 'running', detail: '' },
+        });
+      },
+      result: { drvm: name, drvmId: context.drvmId, nodes },
+      event: {
+        kind: context.kind === 'drvm.create' ? 'drvm.created' : 'drvm.started',
+        text: `${name} runs on ${nodes.join(', ')}`,
+      },
+    };
+  }
+
+  async #stop(context: OperationContext, slice: PlannedSlice, options: NodeJobOptions): Promise<StepOutcome> {
+    const params = { ...ids(context), graceMs: STOP_GRACE_MS };
+    return this.#unlessDown(slice, options, STOPPED_LATER, (o) => this.#run(slice, 'drvm.stop', params, o));
+  }
+
+  async #settleStopped({ drvmId }: OperationContext): Promise<StepOutcome> {
+    const { name } = await this.#drvm(drvmId);
+    return {
+      settle: async (tx) => {
+        await tx.slice.updateMany({ where: { drvmId }, data: STOPPED_SLICE });
+        await tx.drvm.update({
+          where: { id: drvmId },
+          data: { state: 'stopped', wantedState: 'stopped', detail: '' },
+        });
+      },
+      result: { drvm: name, drvmId },
+      event: { kind: 'drvm.stopped', text: `${name} is stopped` },
+    };
+  }
+
+  async #delete(
+    context: OperationContext,
+    slice: PlannedSlice,
+    options: NodeJobOptions,
+  ): Promise<StepOutcome> {
+    return this.#unlessDown(slice, options, LEFT_BEHIND, (o) =>
+      this.#run(slice, 'drvm.delete', ids(context), o),
+    );
+  }
+
+  async #release({ drvmId }: OperationContext): Promise<StepOutcome> {
+    const { name } = await this.#drvm(drvmId);
+    return {
+      settle: (tx) => this.#removeDrvm(tx, drvmId),
+      result: { drvm: name, drvmId },
+      event: { kind: 'drvm.deleted', text: `${name} is deleted and its resources are free` },
+    };
+  }
+
+  async #migrate(context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
+    const home = context.slices.find(({ index }) => index === 0);
+    if (!home) throw new DrvsError('StateConflict', 'The DRVM has no home container');
+    const { pid, to } = context.params as { pid: number; to: string };
+    const answer = await this.#run(home, 'process.migrate', { ...ids(context), pid, to }, options);
+    const result = MigrationResult.parse(answer);
+    return {
+      result,
+      event: {
+        kind: 'process.migrated',
+        text: `process ${pid} moved from ${result.from} to ${result.to}, ${result.bytes} bytes, pause ${result.pauseMs.toFixed(1)} ms`,
+      },
+    };
+  }
+
+  async #run<J extends AgentJob>(
+    slice: PlannedSlice,
+    job: J,
+    data: AgentJobData<J>,
+    options: NodeJobOptions,
+  ): Promise<unknown> {
+    try {
+      return await this.jobs.nodes.run(slice.nodeId, job, data, options);
+    } catch (error) {
+      if (!(error instanceof DrvsError) || options.signal.aborted) throw error;
+      const { code, message, hint, field, details } = error;
+      throw new DrvsError(code, `${slice.nodeName}: ${message}`, { hint, field, details, cause: error });
+    }
+  }
+
+  /** For what is done without a node that is down, and made good when it comes back. */
+  async #unlessDown(
+    slice: PlannedSlice,
+    options: NodeJobOptions,
+    reason: string,
+    work: (options: NodeJobOptions) => Promise<unknown>,
+  ): Promise<StepOutcome> {
+    const isDown = await this.#isDown(slice);
+    try {
+      await work(isDown ? { ...options, withinMs: Math.min(options.withinMs, AWAY_GRACE_MS) } : options);
+      return {};
+    } catch (error) {
+      const { code } = DrvsError.from(error);
+      if (options.signal.aborted || code !== 'NodeUnreachable' || !(await this.#isDown(slice))) throw error;
+      return { skipped: reason };
+    }
+  }
+
+  async #isDown(slice: PlannedSlice): Promise<boolean> {
+    const node = await this.database.unrestricted.node.findUnique({
+      where: { id: slice.nodeId },
+      select: { lastSeenAt: true },
+    });
+    return !node?.lastSeenAt || node.lastSeenAt.getTime() < Date.now() - NODE_DOWN_AFTER_MS;
+  }
+
+  async #removeDrvm(tx: Transaction, drvmId: string): Promise<void> {
+    await tx.drvm.deleteMany({ where: { id: drvmId } });
+  }
+
+  async #drvm(drvmId: string) {
+    const drvm = await this.database.unrestricted.drvm.findUnique({
+      where: { id: drvmId },
+      include: { slices: { include: { node: { select: { name: true } } }, orderBy: { index: 'asc' } } },
+    });
+    if (!drvm) throw new DrvsError('NotFound', 'The DRVM is no more');
+    return drvm;
+  }
+}
+
+const STOPPED_SLICE = { containerState: 'stopped', usedCpuMilli: 0, usedMemoryMiB: 0, processes: 0 };
+
+const ids = ({ operationId, drvmId }: OperationContext) => ({ operationId, drvmId });
+const sealContext = (drvmId: string) => `drvm/${drvmId}`;
+
+export function stateColumns(state: ContainerState) {
+  return {
+    containerState: state.state,
+    isolation: state.isolation,
+    usedMemoryMiB: Math.round(state.residentBytes / 1_048_576),
+    processes: state.processes,
+  };
+}

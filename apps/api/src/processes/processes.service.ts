@@ -1,0 +1,173 @@
+import { Injectable } from '@nestjs/common';
+import {
+  DrvsError,
+  type ExitStatus,
+  type OperationView,
+  type ProcessRow,
+  type StartProcess,
+} from '@drvs/contracts';
+import { z } from 'zod';
+import { AuditService } from '../audit/audit.service.js';
+import type { Actor } from '../auth/actor.js';
+import { requirePermission } from '../auth/permissions.js';
+import { Database } from '../database/database.js';
+import { OperationsService } from '../operations/operations.service.js';
+import { HomeService } from './home.service.js';
+
+/** A piece of what a process wrote: bytes of one stream, at their offset in all that it wrote. */
+export interface OutputPiece {
+  stream: 'stdout' | 'stderr';
+  offset: number;
+  bytes: Uint8Array;
+}
+
+export interface OutputEnd {
+  /** Null while the process runs. */
+  exit: ExitStatus | null;
+  nextOffset: number;
+  /** Bytes that are no longer kept. */
+  lost: number;
+}
+
+const PieceHeader = z.object({ stream: z.enum(['stdout', 'stderr']), offset: z.number() });
+/** Starting a program may instrument it first, which takes long for a large one. */
+const START_TIMEOUT_MS = 180_000;
+
+/** The processes of a DRVM; it itself knows them, so nothing of this is in the ledger but the migrations. */
+@Injectable()
+export class ProcessesService {
+  constructor(
+    private readonly database: Database,
+    private readonly home: HomeService,
+    private readonly operations: OperationsService,
+    private readonly audit: AuditService,
+  ) {}
+
+  async list(actor: Actor, drvm: string): Promise<ProcessRow[]> {
+    requirePermission(actor, 'process:read');
+    const found = await this.home.find(actor, drvm);
+    return (await this.home.call(found, 'process.list', {})).result;
+  }
+
+  async show(actor: Actor, drvm: string, pid: number): Promise<ProcessRow> {
+    const row = (await this.list(actor, drvm)).find((process) => process.pid === pid);
+    if (row) return row;
+    throw new DrvsError('NotFound', `There is no process ${pid} in ${drvm}`, {
+      hint: `See \`drvs ps ${drvm}\`.`,
+    });
+  }
+
+  async start(actor: Actor, drvm: string, request: StartProcess): Promise<{ pid: number; node: string }> {
+    requirePermission(actor, 'process:write');
+    const found = await this.home.find(actor, drvm);
+    const { result } = await this.home.call(found, 'process.start', request, { timeoutMs: START_TIMEOUT_MS });
+    await this.#record(actor, 'process.start', found.name, found.tenantId, {
+      program: request.program,
+      ...result,
+    });
+    return result;
+  }
+
+  async kill(
+    actor: Actor,
+    drvm: string,
+    pid: number,
+    signal: string,
+  ): Promise<{ pid: number; signal: string }> {
+    requirePermission(actor, 'process:write');
+    const found = await this.home.find(actor, drvm);
+    const { result } = await this.home.call(found, 'process.kill', { pid, signal });
+    await this.#record(actor, 'process.kill', found.name, found.tenantId, result);
+    return result;
+  }
+
+  /** @throws DrvsError MigrationUnderWay (as the ledger's unique violation) when this process is migrating */
+  async migrate(actor: Actor, drvm: string, pid: number, to: string): Promise<OperationView> {
+    requirePermission(actor, 'process:write');
+    const found = await this.home.find(actor, drvm);
+    const nodes = found.slices.map(({ node }) => node.name);
+    if (!nodes.includes(to)) {
+      throw new DrvsError('InvalidInput', `${found.name} has no part of a node named ${to}`, {
+        hint: `It is on ${nodes.join(', ')}.`,
+        field: 'to',
+      });
+    }
+    await this.#requireProcess(actor, found.id, pid);
+    const operation = await this.database.as(actor, async (tx) => {
+      const started = await this.operations.start(tx, {
+        kind: 'process.migrate',
+        subject: `drvm/${found.name}/pid/${pid}`,
+        tenantId: found.tenantId,
+        drvmId: found.id,
+        params: { pid, to },
+        actor,
+      });
+      await this.audit.append(tx, actor, 'process.migrate', `drvm/${found.name}/pid/${pid}`, found.tenantId, {
+        to,
+      });
+      return started;
+    });
+    return this.operations.show(actor, operation.id);
+  }
+
+  async #requireProcess(actor: Actor, drvm: string, pid: number): Promise<void> {
+    const row = await this.show(actor, drvm, pid);
+    if (row.state !== 'zombie') return;
+    throw new DrvsError('StateConflict', `Process ${pid} has ended`, {
+      hint: 'Only a living process can move.',
+    });
+  }
+
+  /** Null when it still runs after `timeoutMs`. */
+  async wait(
+    actor: Actor,
+    drvm: string,
+    pid: number,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<ExitStatus | null> {
+    requirePermission(actor, 'process:read');
+    const found = await this.home.find(actor, drvm);
+    const patience = AbortSignal.timeout(timeoutMs);
+    try {
+      const options = { timeoutMs: Number.POSITIVE_INFINITY, signal: AbortSignal.any([signal, patience]) };
+      return (await this.home.call(found, 'process.wait', { pid }, options)).result;
+    } catch (error) {
+      if (patience.aborted && !signal.aborted) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * Hands the output kept of a process, from `offset` on, to `take`, piece after piece; the next is fetched when
+   * `take` has settled. With `follow` it goes on until the process has ended.
+   */
+  async output(
+    actor: Actor,
+    drvm: string,
+    request: { pid: number; offset: number; follow: boolean },
+    take: (piece: OutputPiece) => void | Promise<void>,
+    signal: AbortSignal,
+  ): Promise<OutputEnd> {
+    requirePermission(actor, 'process:read');
+    const found = await this.home.find(actor, drvm);
+    const { result } = await this.home.call(found, 'process.output', request, {
+      signal,
+      timeoutMs: request.follow ? Number.POSITIVE_INFINITY : undefined,
+      onChunk: (params, bytes) => take({ ...PieceHeader.parse(params), bytes }),
+    });
+    return result;
+  }
+
+  #record(
+    actor: Actor,
+    action: string,
+    drvmName: string,
+    tenantId: string,
+    details: Record<string, string | number>,
+  ): Promise<void> {
+    return this.database.system((tx) =>
+      this.audit.append(tx, actor, action, `drvm/${drvmName}`, tenantId, details),
+    );
+  }
+}
