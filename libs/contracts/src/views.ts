@@ -22,7 +22,11 @@ export interface NodeView {
   id: string;
   state: 'up' | 'down' | 'draining' | 'drained' | 'off';
   capacity: Amounts;
+  /** Not free: given to DRVMs or held back for the host. `capacity - reserved` is what a new DRVM can get. */
   reserved: Amounts;
+  /** Given to DRVMs. */
+  allocated: Amounts;
+  /** Measured. */
   used: Amounts;
   exclusiveTo: string | null;
   labels: Record<string, string>;
@@ -51,6 +55,7 @@ export interface AllocationView {
   cpu: number;
   memoryMiB: number;
   diskGiB: number;
+  networkMbps: number;
   exclusive: boolean;
 }
 
@@ -59,6 +64,7 @@ export interface TenantView {
   name: string;
   quota: Partial<Amounts>;
   used: Amounts;
+  generation: number;
 }
 
 export interface UserView {
@@ -67,6 +73,7 @@ export interface UserView {
   tenant: string | null;
   role: Role;
   createdAt: string;
+  generation: number;
   /** Only in the answer to its creation, when it was made by the system. */
   password?: string;
 }

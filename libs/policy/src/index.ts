@@ -1,1 +1,3 @@
-export {};
+export * from './placement.js';
+export * from './placement-request.js';
+export type { ClassShortage, PlacementRefusal } from './refusal.js';

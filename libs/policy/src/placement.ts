@@ -1,0 +1,234 @@
+import { DrvsError, RESOURCE_CLASSES, type ResourceAmounts, type ResourceClass } from '@drvs/contracts';
+import { chooseNodes, coversAll } from './node-choice.js';
+import {
+  MAX_SLICES,
+  MIN_SLICE,
+  type NodeSnapshot,
+  type PlacementPlan,
+  type PlacementRequest,
+  type PlannedSlice,
+  type RejectedNode,
+  type RejectionRule,
+} from './placement-request.js';
+import { refuse } from './refusal.js';
+import { splitEvenly, splitPacked } from './split.js';
+
+/**
+ * Placement of a new DRVM: a pure function from a request and a snapshot of the ledger to slices on nodes.
+ *
+ * A DRVM's amounts may be split over nodes as one likes, class by class, as long as each slice can live (a smallest
+ * amount of CPU and memory). So for a *given* set of nodes the classes do not bind each other, and the set is good if
+ * and only if in each class the free amounts add up to what is asked. What is left is the choice of the set: greedy by
+ * the policy's taste, mended by local search, exhaustive where the cluster is small enough (`node-choice.ts`).
+ *
+ * Invariants of a plan: the slices add up to the request exactly; no slice exceeds what its node has free; each slice
+ * is at least MIN_SLICE; no node twice; all or nothing.
+ */
+/** Left to itself, `spread` makes slices of at least this, so that the DVOS's own part does not eat them up. */
+export const SPREAD_SLICE_CPU_MILLI = 250;
+export const SPREAD_SLICE_MEMORY_MIB = 256;
+
+/**
+ * @returns the slices, home node first, and why the other nodes were left out.
+ * @throws DrvsError InvalidInput when no cluster could hold it as asked, NotFound for an unknown node's name,
+ * InsufficientResources when this cluster cannot now; its details are a `PlacementRefusal`.
+ */
+export function placeDrvm(request: PlacementRequest, snapshot: readonly NodeSnapshot[]): PlacementPlan {
+  requireSound(request);
+  const candidates = namedNodes(request, snapshot) ?? snapshot;
+  const rejected: RejectedNode[] = [];
+  const eligible: NodeSnapshot[] = [];
+  for (const node of candidates) {
+    const rejection = reject(node, request);
+    if (rejection) rejected.push(rejection);
+    else eligible.push(node);
+  }
+  const chosen = choose(request, eligible);
+  if (chosen === null || !coversAll(chosen, request.total)) {
+    throw refuse(request, snapshot, eligible, rejected, chosen ?? eligible);
+  }
+  const slices = slicesOn(chosen, request);
+  const judged = new Set([...chosen.map(({ name }) => name), ...rejected.map(({ node }) => node)]);
+  for (const node of snapshot) {
+    if (judged.has(node.name)) continue;
+    const isNamed = candidates !== snapshot;
+    rejected.push({
+      node: node.name,
+      rule: isNamed ? 'not-named' : 'not-needed',
+      reason: isNamed ? 'other nodes were asked for by name' : `${request.policy} prefers the nodes chosen`,
+    });
+  }
+  return { slices, rejected };
+}
+
+function requireSound({ total, nodes }: PlacementRequest): void {
+  const count = typeof nodes === 'number' ? nodes : (nodes?.length ?? 1);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_SLICES) {
+    throw new DrvsError('InvalidInput', `a DRVM is on 1 to ${MAX_SLICES} nodes, not on ${count}`, {
+      field: 'nodes',
+    });
+  }
+  for (const [name, field, unit] of [
+    ['cpuMilli', 'cpu', 'thousandths of a vCPU'],
+    ['memoryMiB', 'memoryMiB', 'MiB'],
+  ] as const) {
+    const least = MIN_SLICE[name] * count;
+    if (total[name] >= least) continue;
+    const most = Math.floor(total[name] / MIN_SLICE[name]);
+    throw new DrvsError(
+      'InvalidInput',
+      `${count === 1 ? 'a DRVM needs' : `${count} nodes need`} at least ${least} ${unit}; ${total[name]} were asked for`,
+      {
+        field,
+        hint:
+          most >= 1 ? `Ask for more, or for at most ${most} node${most === 1 ? '' : 's'}.` : 'Ask for more.',
+        details: { class: name, requested: total[name], minimum: least },
+      },
+    );
+  }
+}
+
+function namedNodes({ nodes }: PlacementRequest, snapshot: readonly NodeSnapshot[]): NodeSnapshot[] | null {
+  if (nodes === null || typeof nodes === 'number') return null;
+  if (new Set(nodes).size !== nodes.length) {
+    throw new DrvsError('InvalidInput', 'a node is named twice', {
+      field: 'nodes',
+      hint: 'A DRVM has one slice on a node; ask for a larger one instead.',
+    });
+  }
+  const byName = new Map(snapshot.map((node) => [node.name, node]));
+  return nodes.map((name) => {
+    const node = byName.get(name);
+    if (node) return node;
+    throw new DrvsError('NotFound', `there is no node named ${name}`, {
+      field: 'nodes',
+      hint: snapshot.length === 0 ? 'No node has joined yet.' : `See \`drvs node list\`.`,
+    });
+  });
+}
+
+function reject(node: NodeSnapshot, { exclusive }: PlacementRequest): RejectedNode | null {
+  const because = (rule: RejectionRule, reason: string): RejectedNode => ({ node: node.name, rule, reason });
+  if (node.state !== 'up') return because('not-up', `it is ${node.state}`);
+  if (node.isExclusive) return because('exclusive-to-another', 'it is exclusive to another DRVM');
+  if (exclusive && node.slices > 0)
+    return because('not-empty', 'it holds other DRVMs and cannot become exclusive');
+  if (node.free.cpuMilli < MIN_SLICE.cpuMilli) {
+    return because(
+      'cpu',
+      `${Math.max(0, node.free.cpuMilli)} thousandths of a vCPU are free, a slice needs ${MIN_SLICE.cpuMilli}`,
+    );
+  }
+  if (node.free.memoryMiB < MIN_SLICE.memoryMiB) {
+    return because(
+      'memory',
+      `${Math.max(0, node.free.memoryMiB)} MiB are free, a slice needs ${MIN_SLICE.memoryMiB}`,
+    );
+  }
+  return null;
+}
+
+/** The nodes to use; null when there are too few of them. */
+function choose(request: PlacementRequest, eligible: readonly NodeSnapshot[]): NodeSnapshot[] | null {
+  const { nodes, total, policy } = request;
+  if (nodes !== null && typeof nodes !== 'number')
+    return eligible.length === nodes.length ? [...eligible] : null;
+  if (typeof nodes === 'number') {
+    return eligible.length < nodes ? null : chooseNodes(eligible, nodes, total, policy);
+  }
+  const most = Math.min(
+    eligible.length,
+    MAX_SLICES,
+    Math.floor(total.cpuMilli / MIN_SLICE.cpuMilli),
+    Math.floor(total.memoryMiB / MIN_SLICE.memoryMiB),
+  );
+  if (most < 1) return null;
+  const wanted =
+    policy === 'pack'
+      ? 1
+      : Math.min(
+          most,
+          Math.max(
+            1,
+            Math.min(
+              Math.floor(total.cpuMilli / SPREAD_SLICE_CPU_MILLI),
+              Math.floor(total.memoryMiB / SPREAD_SLICE_MEMORY_MIB),
+            ),
+          ),
+        );
+  const first = Math.max(wanted, fewestNodes(eligible, total));
+  let best: NodeSnapshot[] | null = null;
+  for (let count = Math.min(first, most); count <= most; count++) {
+    best = chooseNodes(eligible, count, total, policy);
+    if (coversAll(best, total)) return best;
+    // Where even the best sets of one size fail, larger ones seldom fail by little: look a bit further, then at all.
+    if (count - first > COUNTS_TRIED && count < most) count = most - 1;
+  }
+  return best;
+}
+
+const COUNTS_TRIED = 32;
+
+/** No set smaller than this can do: in each class even the nodes with the most free would not add up. */
+function fewestNodes(eligible: readonly NodeSnapshot[], total: ResourceAmounts): number {
+  let fewest = 1;
+  for (const name of RESOURCE_CLASSES) {
+    const free = eligible.map((node) => node.free[name]).sort((a, b) => b - a);
+    let sum = 0;
+    let count = 0;
+    while (count < free.length && sum < total[name]) sum += Math.max(0, free[count++] ?? 0);
+    fewest = Math.max(fewest, count);
+  }
+  return fewest;
+}
+
+function slicesOn(chosen: NodeSnapshot[], request: PlacementRequest): PlannedSlice[] {
+  const { total, exclusive, policy } = request;
+  const split = policy === 'pack' ? splitPacked : splitEvenly;
+  const shares = chosen.map(() => ({ cpuMilli: 0, memoryMiB: 0, diskGiB: 0, networkMbps: 0 }));
+  for (const name of RESOURCE_CLASSES) {
+    const parts = split(
+      total[name],
+      chosen.map((node) => Math.max(0, node.free[name])),
+      MIN_SLICE[name],
+      stepOf(chosen, name, total[name]),
+    );
+    for (const [place, part] of parts.entries()) (shares[place] as ResourceAmounts)[name] = part;
+  }
+  const slices = chosen.map((node, place) => ({ node, amounts: shares[place] as ResourceAmounts }));
+  // Where the user named nodes, the first named is the home; else the one with the most memory, which the servers use.
+  if (request.nodes === null || typeof request.nodes === 'number') {
+    slices.sort(
+      (a, b) =>
+        b.amounts.memoryMiB - a.amounts.memoryMiB ||
+        b.amounts.cpuMilli - a.amounts.cpuMilli ||
+        a.node.name.localeCompare(b.node.name, 'en', { numeric: true }),
+    );
+  }
+  return slices.map(({ node, amounts }, index) => ({
+    nodeId: node.id,
+    node: node.name,
+    index,
+    amounts,
+    exclusive,
+    reason: reasonFor(node, amounts, request, slices.length),
+  }));
+}
+
+/** Steps are as a rule 1; a class whose step does not divide the request is given in single units. */
+function stepOf(chosen: readonly NodeSnapshot[], name: ResourceClass, total: number): number {
+  const step = Math.max(1, ...chosen.map((node) => node.step[name]));
+  return total % step === 0 ? step : 1;
+}
+
+function reasonFor(
+  node: NodeSnapshot,
+  amounts: ResourceAmounts,
+  request: PlacementRequest,
+  count: number,
+): string {
+  const left = `${node.free.cpuMilli - amounts.cpuMilli} mCPU and ${node.free.memoryMiB - amounts.memoryMiB} MiB stay free`;
+  if (request.nodes !== null && typeof request.nodes !== 'number') return `asked for by name; ${left}`;
+  if (request.policy === 'pack') return `pack fills the fewest nodes that suffice (${count}); ${left}`;
+  return `spread over ${count} node${count === 1 ? '' : 's'}, those with the most free first; ${left}`;
+}
