@@ -1,0 +1,66 @@
+import { type Endpoint, type Message, NOTIFY_MESSAGE, VFS } from '@drvs/drvmm-core';
+import type { Server, ServerPort } from '../server.js';
+import { VfsControl } from './control.js';
+import type { DeviceDrivers } from './device.js';
+import { VfsState } from './state.js';
+import { EBADCALL } from './status.js';
+import type { FileStore } from './store.js';
+import { table } from './table.js';
+
+export interface VfsOptions {
+  port: ServerPort;
+  store: FileStore;
+  devices: DeviceDrivers;
+  /** Bytes that all files may occupy (the DRVM's disk). */
+  limitBytes: number;
+}
+
+/**
+ * VFS: the one file name space of a DRVM. Requests come from processes on any of its nodes; a process is known here
+ * by its endpoint, which it keeps when it migrates, and so do its open files.
+ *
+ *   message ──▶ table[type] ──▶ open · read-write · link · stadir · protect · misc · select
+ *                                   │ look-ups (path)        │ metadata             │ data
+ *                                   ▼                        ▼                      ▼
+ *                               descriptors (filedes)    InodeTree ◀─ replay ─  FileStore
+ *                                                            └── record ──────────▶ (journal, pages)
+ *
+ * Everything is answered within `onMessage`: nothing here waits.
+ */
+export class VfsServer implements Server {
+  readonly endpoint: Endpoint = VFS;
+  readonly control: VfsControl;
+  readonly #state: VfsState;
+
+  /** Loads the tree. @throws DrvsError naming the file when what is stored is damaged. */
+  constructor({ port, store, devices, limitBytes }: VfsOptions) {
+    this.#state = new VfsState(port, store, devices, limitBytes);
+    const { tree } = this.#state;
+    store.load({
+      apply: (record) => tree.apply(record),
+      sizeOf: (inode) => tree.get(inode)?.size,
+      takeAttributes: (take) => tree.takeAllAttributes(take),
+      records: () => tree.records(),
+    });
+    tree.onFreed = (inode) => store.discard(inode.number);
+    this.control = new VfsControl(this.#state);
+    this.control.makeSystemFiles();
+  }
+
+  onMessage(message: Message, data: Uint8Array): void {
+    if (message.type === NOTIFY_MESSAGE) return;
+    const state = this.#state;
+    const { answer } = state;
+    const { source } = message;
+    answer.clear();
+    state.ride = undefined;
+    const process = state.processes.get(source);
+    const call = table[message.type];
+    answer.type = process && call ? call(state, process, message, data) : EBADCALL;
+    state.port.reply(source, answer, state.ride);
+  }
+
+  onGone(endpoint: Endpoint): void {
+    this.control.detach(endpoint);
+  }
+}
