@@ -1,0 +1,98 @@
+import type { OperationView } from '@drvs/contracts';
+import type { Command } from 'commander';
+import { renderFacts, renderTable } from '../output/table.js';
+import { formatAgo, formatMs } from '../quantities.js';
+import type { Shell } from '../shell.js';
+
+/** Lists go back this far unless --all. */
+const LISTED = 50;
+
+export function registerOperation(program: Command, shell: Shell): void {
+  const op = program.command('op').description('operations: work that goes on in the background');
+  const path = (id: string): string => `/operations/${encodeURIComponent(id)}`;
+
+  op.command('list')
+    .alias('ls')
+    .description(`the last ${LISTED} operations`)
+    .option('--drvm <drvm>', 'only those of one DRVM')
+    .option('--state <state>', 'queued, running, succeeded, failed, cancelled or compensated')
+    .option('--all', 'all of them')
+    .action(async (options: { drvm?: string; state?: string; all?: boolean }) => {
+      const views = await (await shell.client()).list<OperationView>(
+        '/operations',
+        { drvm: options.drvm, state: options.state },
+        options.all ? Number.POSITIVE_INFINITY : LISTED,
+      );
+      shell.table(
+        views,
+        {
+          ID: ({ id }) => id,
+          KIND: ({ kind }) => kind,
+          SUBJECT: ({ subject }) => subject,
+          STATE: ({ state }) => state,
+          DONE: ({ progress }) => `${Math.floor(progress * 100)}%`,
+          BY: ({ requestedBy }) => requestedBy,
+          STARTED: ({ createdAt }) => formatAgo(createdAt, Date.now()),
+        },
+        'no operations',
+      );
+    });
+
+  op.command('show')
+    .description('one operation with its steps')
+    .argument('<id>')
+    .action(async (id: string) =>
+      shell.answer(await (await shell.client()).get<OperationView>(path(id)), render),
+    );
+
+  op.command('wait')
+    .description('wait until an operation has ended; exit 1 when it did not succeed')
+    .argument('<id>')
+    .action(async (id: string) => {
+      const view = await shell.follow(await (await shell.client()).get<OperationView>(path(id)));
+      shell.answer(view, render);
+    });
+
+  for (const [action, description] of [
+    ['cancel', 'stop an operation and undo what it did'],
+    ['retry', 'take up a failed operation again'],
+  ] as const) {
+    op.command(action)
+      .description(description)
+      .argument('<id>')
+      .action(async (id: string) => {
+        const view = await (await shell.client()).post<OperationView>(`${path(id)}/${action}`);
+        shell.answer(view, () => `${id}: ${view.state}\n`);
+      });
+  }
+}
+
+function render(view: OperationView): string {
+  const took = (from: string | null, to: string | null): string =>
+    from === null ? '-' : formatMs((to === null ? Date.now() : Date.parse(to)) - Date.parse(from));
+  return (
+    renderFacts([
+      ['Id', view.id],
+      ['Kind', view.kind],
+      ['Subject', view.subject],
+      ['State', `${view.state} (${Math.floor(view.progress * 100)}%)`],
+      ['By', view.requestedBy],
+      ['Started', view.createdAt],
+      ['Took', took(view.createdAt, view.endedAt)],
+      ['Error', view.error && `${view.error.message} (${view.error.code})`],
+      ['Hint', view.error?.hint],
+      ['Result', view.result == null ? null : JSON.stringify(view.result)],
+    ]) +
+    (view.steps.length === 0
+      ? ''
+      : `\n${renderTable(
+          ['STEP', 'STATE', 'TOOK', 'ERROR'],
+          view.steps.map((step) => [
+            step.name,
+            step.state,
+            took(step.startedAt, step.endedAt),
+            step.error ?? '',
+          ]),
+        )}`)
+  );
+}

@@ -1,0 +1,115 @@
+import { type Amounts, ROLES, type TenantView, type UserView } from '@drvs/contracts';
+import { type Command, Option } from 'commander';
+import { formatCpu, formatMiB, parseAmounts } from '../quantities.js';
+import type { Shell } from '../shell.js';
+
+export function registerTenant(program: Command, shell: Shell): void {
+  const tenant = program.command('tenant').description('departments: who may use how much');
+  const path = (name: string): string => `/tenants/${encodeURIComponent(name)}`;
+
+  tenant
+    .command('create')
+    .description('make a department')
+    .argument('<name>')
+    .argument(
+      '[quota...]',
+      'cpu=4 memory=4Gi disk=20Gi network=1G; without it there is no limit but the cluster',
+    )
+    .action(async (name: string, words: string[]) => {
+      const quota = withoutNulls(parseAmounts(words));
+      const made = await (await shell.client()).post<TenantView>('/tenants', { name, quota });
+      shell.answer(made, () => `${name} created\n`);
+    });
+
+  tenant
+    .command('list')
+    .alias('ls')
+    .description('all departments with quota and use')
+    .action(async () => {
+      shell.table(
+        await (await shell.client()).list<TenantView>('/tenants'),
+        {
+          NAME: ({ name }) => name,
+          CPU: ({ used, quota }) => share(formatCpu(used.cpu), quota.cpu, formatCpu),
+          MEMORY: ({ used, quota }) => share(formatMiB(used.memoryMiB), quota.memoryMiB, formatMiB),
+          DISK: ({ used, quota }) => share(`${used.diskGiB} GiB`, quota.diskGiB, (gib) => `${gib} GiB`),
+        },
+        'no departments yet; make one with `drvs tenant create NAME`',
+      );
+    });
+
+  tenant
+    .command('show')
+    .description('one department')
+    .argument('<name>')
+    .action(async (name: string) => {
+      const view = await (await shell.client()).get<TenantView>(path(name));
+      shell.facts(view, [
+        ['Name', view.name],
+        ['Id', view.id],
+        ['CPU', share(formatCpu(view.used.cpu), view.quota.cpu, formatCpu)],
+        ['Memory', share(formatMiB(view.used.memoryMiB), view.quota.memoryMiB, formatMiB)],
+        ['Disk', share(`${view.used.diskGiB} GiB`, view.quota.diskGiB, (gib) => `${gib} GiB`)],
+      ]);
+    });
+
+  tenant
+    .command('quota')
+    .description('limit what a department may hold in all')
+    .argument('<name>')
+    .argument('<amounts...>', 'cpu=4 memory=4Gi disk=20Gi network=1G; cpu=none takes that limit away')
+    .action(async (name: string, words: string[]) => {
+      const changes = parseAmounts(words);
+      const client = await shell.client();
+      const before = await client.get<TenantView>(path(name));
+      const quota = withoutNulls({ ...before.quota, ...changes });
+      const after = await client.patch<TenantView>(path(name), { quota });
+      shell.answer(after, () => `${name}: ${words.join(' ')}\n`);
+    });
+
+  tenant
+    .command('remove')
+    .alias('rm')
+    .description('remove a department that holds no DRVM')
+    .argument('<name>')
+    .option('-y, --yes', 'do not ask')
+    .action(async (name: string, options: { yes?: boolean }) => {
+      await shell.confirm(`Remove department ${name}?`, options.yes);
+      await (await shell.client()).delete(path(name));
+      shell.answer({ name }, () => `${name} removed\n`);
+    });
+
+  const member = tenant.command('member').description('who belongs to a department');
+  member
+    .command('add')
+    .description('give a user a place in the department')
+    .argument('<tenant>')
+    .argument('<user>')
+    .addOption(new Option('--role <role>', 'what the user may do there').choices(ROLES).default('member'))
+    .action(async (name: string, user: string, options: { role: string }) => {
+      const view = await (await shell.client()).patch<UserView>(`/users/${encodeURIComponent(user)}`, {
+        tenant: name,
+        role: options.role,
+      });
+      shell.answer(view, () => `${user} is ${view.role} of ${name}\n`);
+    });
+  member
+    .command('remove')
+    .alias('rm')
+    .description('remove a user who belongs to the department')
+    .argument('<tenant>')
+    .argument('<user>')
+    .option('-y, --yes', 'do not ask')
+    .action(async (name: string, user: string, options: { yes?: boolean }) => {
+      const client = await shell.client();
+      await shell.confirm(`Remove user ${user} of ${name}?`, options.yes);
+      await client.delete(`/users/${encodeURIComponent(user)}`, { query: { tenant: name } });
+      shell.answer({ tenant: name, user }, () => `${user} removed from ${name}\n`);
+    });
+}
+
+const share = (used: string, limit: number | undefined | null, format: (value: number) => string): string =>
+  limit == null ? `${used} (no limit)` : `${used} of ${format(limit)}`;
+
+const withoutNulls = (amounts: Record<string, number | null>): Partial<Amounts> =>
+  Object.fromEntries(Object.entries(amounts).filter(([, value]) => value !== null)) as Partial<Amounts>;

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { registerCompletion } from './commands/completion.js';
+import { registerCopy } from './commands/copy.js';
+import { registerDrvm } from './commands/drvm.js';
+import { registerEvent } from './commands/event.js';
+import { registerLogin } from './commands/login.js';
+import { registerNode } from './commands/node.js';
+import { registerOperation } from './commands/operation.js';
+import { registerProcess } from './commands/process.js';
+import { registerRun, separateProgram } from './commands/run.js';
+import { registerStack } from './commands/stack.js';
+import { registerTenant } from './commands/tenant.js';
+import { registerToken } from './commands/token.js';
+import { registerTop } from './commands/top.js';
+import { registerUser } from './commands/user.js';
+import type { Shell } from './shell.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+export function buildProgram(shell: Shell): Command {
+  const program = new Command('drvs')
+    .description('virtual machines larger than any node of the cluster')
+    .version(version)
+    .option('--json', 'the answer as one JSON value on standard output, errors as one on standard error')
+    .configureHelp({ showGlobalOptions: true })
+    // Errors are printed in one place, in main.
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride()
+    .showSuggestionAfterError();
+  program.hook('preAction', () => {
+    shell.isJson = program.opts<{ json?: boolean }>().json === true;
+  });
+  registerStack(program, shell);
+  registerLogin(program, shell);
+  registerNode(program, shell);
+  registerTenant(program, shell);
+  registerUser(program, shell);
+  registerToken(program, shell);
+  registerDrvm(program, shell);
+  registerRun(program, shell);
+  registerProcess(program, shell);
+  registerCopy(program, shell);
+  registerOperation(program, shell);
+  registerTop(program, shell);
+  registerEvent(program, shell);
+  registerCompletion(program, shell);
+  return program;
+}
+
+/** The words as the parser is to see them: what follows the program of `run` is that program's own. */
+export function prepareWords(program: Command, words: readonly string[]): string[] {
+  const at = words.findIndex((word) => !word.startsWith('-'));
+  if (words[at] !== 'run') return [...words];
+  const run = program.commands.find((command) => command.name() === 'run');
+  const takesValue = (word: string): boolean =>
+    run?.options.some(({ long, short, required }) => required && (long === word || short === word)) ?? false;
+  return [...words.slice(0, at + 1), ...separateProgram(words.slice(at + 1), takesValue)];
+}

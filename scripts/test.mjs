@@ -1,0 +1,130 @@
+// All tests, as CI runs them: build, check, then Jest over every package and test/. Its last line is `N passed, N failed`.
+//
+//   ./drvs test                    everything
+//   ./drvs test -- PATH…           only these test files (nothing else is checked)
+//   --no-check                     without types, lint and the rest of scripts/check.mjs
+//   --json FILE                    Jest's results, too
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+/** More workers than this only wait for each other's databases. */
+const WORKERS_MAX = 8;
+
+let parsed;
+try {
+  parsed = parseArgs({
+    allowPositionals: true,
+    options: { 'no-check': { type: 'boolean', default: false }, json: { type: 'string' } },
+  });
+} catch (error) {
+  console.error(`error: ${error.message}`);
+  process.exit(2);
+}
+const { values: options, positionals: paths } = parsed;
+
+let running = null;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    running?.kill(signal);
+    process.exitCode = 130;
+    interrupted = true;
+  });
+}
+let interrupted = false;
+
+function run(command, args, env = {}) {
+  return new Promise((resolve) => {
+    running = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: 'inherit' });
+    running.on('error', (error) => {
+      console.error(String(error));
+      resolve(1);
+    });
+    running.on('close', (code) => {
+      running = null;
+      resolve(code ?? 1);
+    });
+  });
+}
+
+/** Adds up Jest's results; a file that could not run at all counts as one failed test. */
+function sum(results) {
+  const broken = results.testResults.filter(
+    (file) => file.status === 'failed' && file.assertionResults.length === 0,
+  );
+  return { passed: results.numPassedTests, failed: results.numFailedTests + broken.length };
+}
+
+async function jest(name, args, folder) {
+  if (interrupted) return { passed: 0, failed: 0, results: null };
+  const output = join(folder, `${name}.json`);
+  const code = await run(
+    process.execPath,
+    [
+      '--experimental-vm-modules',
+      '--disable-warning=ExperimentalWarning',
+      join(root, 'node_modules/jest/bin/jest.js'),
+      '--json',
+      `--outputFile=${output}`,
+      '--passWithNoTests',
+      ...args,
+    ],
+    // For the processes that tests start, too.
+    { NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning' },
+  );
+  const text = await readFile(output, 'utf8').catch(() => null);
+  if (text === null) {
+    console.error(`error: Jest left no results (${name}, exit ${code})`);
+    return { passed: 0, failed: 1, results: null };
+  }
+  const results = JSON.parse(text);
+  const counts = sum(results);
+  // Jest fails as a whole (a leaked handle, a crashed worker) while every test passed: that is a failure too.
+  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  return { ...counts, results };
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'drvs-test-'));
+let passed = 0;
+let failed = 0;
+try {
+  let isBuilt = true;
+  if (paths.length === 0) {
+    isBuilt = (await run(process.execPath, ['scripts/build.mjs', '--all'])) === 0;
+    if (!isBuilt) failed++;
+    if (isBuilt && !options['no-check'] && !interrupted) {
+      if ((await run(process.execPath, ['scripts/check.mjs'])) !== 0) failed++;
+    }
+  } else isBuilt = (await run(process.execPath, ['scripts/build.mjs', '--quiet'])) === 0;
+  if (isBuilt && !interrupted) {
+    const workers = Math.max(1, Math.min(WORKERS_MAX, availableParallelism()));
+    const runs =
+      paths.length > 0
+        ? [['paths', [`--maxWorkers=${workers}`, ...paths]]]
+        : [
+            ['packages', [`--maxWorkers=${workers}`, '--testPathPatterns', '/(apps|libs)/']],
+            // These start whole clusters: one after another, so that they do not take each other's time.
+            ['whole', ['--runInBand', '--testPathPatterns', `^${root}/test/`]],
+          ];
+    const all = [];
+    for (const [name, args] of runs) {
+      const result = await jest(name, args, folder);
+      passed += result.passed;
+      failed += result.failed;
+      all.push(...(result.results?.testResults ?? []));
+    }
+    if (options.json) await writeFile(options.json, JSON.stringify(all, null, 2));
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+if (interrupted) {
+  console.error('interrupted');
+  process.exit(130);
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
