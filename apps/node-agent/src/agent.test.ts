@@ -138,9 +138,8 @@ test('a container that died while no agent was there is started again without th
   const before = await world.start('fisica');
   await world.kill('SIGKILL');
   process.kill(before.osPid as number, 'SIGKILL');
-  const { port } = world.api;
   await world.api.close();
-  world.spawn({ DRVS_API_URL: `http://127.0.0.1:${port}` });
+  world.spawn();
   await until('a new container listens', () =>
     findContainers(world.folder('fisica')).some(
       ({ pid, role }) => role === 'container' && pid !== before.osPid,

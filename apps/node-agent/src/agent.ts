@@ -121,6 +121,7 @@ export class Agent {
   async stopContainers(graceMs: number): Promise<void> {
     await this.supervisor.open({ resumes: false });
     await this.supervisor.park(graceMs);
+    await this.#removeGroups();
   }
 
   /** Ends the agent; containers run on. */
@@ -133,6 +134,14 @@ export class Agent {
   async leaveAndStopContainers(graceMs: number): Promise<void> {
     await this.supervisor.park(graceMs);
     await this.leave();
+    await this.#removeGroups();
+  }
+
+  /** Nothing of this agent is left in the control groups; the next one makes them again. */
+  async #removeGroups(): Promise<void> {
+    const { tree } = this.cgroups;
+    if (tree.isEmpty) return;
+    for (const path of [['loader'], ['drvms'], []]) await tree.group(...path).remove();
   }
 
   forward(name: string, params: unknown): void {

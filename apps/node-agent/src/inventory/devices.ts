@@ -23,6 +23,7 @@ const PCI_CLASSES: Record<string, string> = {
   '0d': 'wireless',
   '10': 'encryption',
   '12': 'accelerator',
+  ff: 'unassigned',
 };
 
 /**

@@ -8,7 +8,7 @@ const GIB = 1_073_741_824;
 interface Sample {
   atMs: number;
   networkBytes: number;
-  /** By DRVM and process. */
+  /** By DRVM. Where no control group counts, the figure begins anew with each process. */
   cpuMs: Map<string, number>;
 }
 
@@ -23,9 +23,7 @@ export class UsageMeter {
     const sample: Sample = {
       atMs: nowMs,
       networkBytes: networkBytes(readFileSync('/proc/net/dev', 'utf8')),
-      cpuMs: new Map(
-        containers.map((container) => [`${container.drvmId} ${container.osPid}`, container.cpuMs]),
-      ),
+      cpuMs: new Map(containers.map((container) => [container.drvmId, container.cpuMs])),
     };
     const last = this.#last;
     this.#last = sample;

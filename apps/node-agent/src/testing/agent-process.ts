@@ -16,7 +16,6 @@ export const SMALL: ResourceAmounts = { cpuMilli: 500, memoryMiB: 256, diskGiB: 
 export class AgentWorld implements AsyncDisposable {
   readonly output: string[] = [];
   #child: ChildProcess | null = null;
-  readonly #specs = new Map<string, ContainerSpec>();
 
   private constructor(
     readonly api: ApiPeer,
@@ -83,7 +82,7 @@ export class AgentWorld implements AsyncDisposable {
   async spec(drvmId: string, change: Partial<ContainerSpec> = {}): Promise<ContainerSpec> {
     const { result } = await this.api.call('drvm.prepare', { drvmId, index: 0 });
     const { certificate } = await this.authority.sign(result.certificateRequest);
-    const spec: ContainerSpec = {
+    return {
       drvmId,
       drvmName: drvmId,
       dvos: 'mol',
@@ -95,8 +94,6 @@ export class AgentWorld implements AsyncDisposable {
       certificate,
       ...change,
     };
-    this.#specs.set(drvmId, spec);
-    return spec;
   }
 
   async start(drvmId: string, change: Partial<ContainerSpec> = {}): Promise<ContainerState> {

@@ -32,6 +32,7 @@ export class ApiPeer {
   refusedChannels = 0;
   connections = 0;
   agent: RpcPeer | null = null;
+  url = '';
 
   private constructor() {
     this.#server = createServer((request, response) => {
@@ -60,18 +61,11 @@ export class ApiPeer {
     });
   }
 
-  static async start(port = 0): Promise<ApiPeer> {
+  static async start(): Promise<ApiPeer> {
     const api = new ApiPeer();
-    await new Promise<void>((resolve) => api.#server.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => api.#server.listen(0, '127.0.0.1', resolve));
+    api.url = `http://127.0.0.1:${(api.#server.address() as AddressInfo).port}`;
     return api;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.port}`;
   }
 
   #connected(socket: WebSocket): void {
