@@ -324,7 +324,10 @@ describe('between containers', () => {
     kernels[0]!.deliver(2, sent[0]!);
     expect(kernels[0]!.counters.framesDropped).toBe(before + 1);
     let seed = 12345;
-    const random = () => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) / 0x7fffffff;
+    const random = () => {
+      seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+      return seed / 0x7fffffff;
+    };
     for (let i = 0; i < 20_000; i++) {
       const frame = new Uint8Array(Math.floor(random() * 130));
       for (let j = 0; j < frame.length; j++) frame[j] = random() < 0.5 ? 0 : Math.floor(random() * 256);
