@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { Failure } from '../failure.js';
 import { type DataFolder, readStack, type StackFile } from './data-folder.js';
 import { partsOf, STACK_MARK } from './parts.js';
@@ -93,19 +93,14 @@ async function stopWithoutSupervisor(
   });
   const isRunning = (name: string, find?: () => ProcessIdentity | null): boolean =>
     (liveProcessOf(run, name) ?? find?.() ?? null) !== null;
-  const hasContainers = (name: string): boolean => {
-    const drvms = join(folder.node(name), 'drvms');
-    return (
-      existsSync(drvms) && readdirSync(drvms).some((drvm) => existsSync(join(drvms, drvm, 'runtime.json')))
-    );
-  };
   const running = parts.filter(
-    ({ name, find, afterStop }) => isRunning(name, find) || (afterStop && hasContainers(name)),
+    ({ name, find, afterStop }) => isRunning(name, find) || (afterStop?.() ?? null) !== null,
   );
+  const ran = running.some(({ name, find }) => isRunning(name, find));
   for (const group of stopOrder(running)) {
     await Promise.all(group.map((part) => stopPart(part, liveProcessOf(run, part.name), folder, say)));
   }
-  return running.some(({ name, find }) => isRunning(name, find));
+  return ran;
 }
 
 /** Processes that were started for this stack, known by a variable in their environment, recorded or not. */

@@ -1,5 +1,5 @@
 /** The parts of a stack on one machine: how each is started, asked for its health, and ended. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeView } from '@drvs/contracts';
@@ -37,8 +37,8 @@ export interface Part {
   health(): Promise<Health>;
   /** One that runs already although nobody recorded it. */
   find?(): ProcessIdentity | null;
-  /** What is left to end after the process itself is gone. */
-  afterStop?(): Launch;
+  /** What is to be done after its process is gone, when that left something running. */
+  afterStop?(): Launch | null;
 }
 
 /** Containers get this long to end their guests and to flush their files. */
@@ -211,8 +211,9 @@ function agentPart(
   return {
     name: node.name,
     after: ['api'],
-    stopSignal: 'SIGTERM',
-    stopGraceMs: 15_000,
+    // Ends its containers first; SIGTERM would leave them to the next agent.
+    stopSignal: 'SIGUSR2',
+    stopGraceMs: STOP_CONTAINERS_GRACE_MS,
     async launch() {
       const isEnrolled = existsSync(join(data, 'credential.json'));
       return {
@@ -230,6 +231,14 @@ function agentPart(
       env: env(),
     }),
   };
+}
+
+/** A container that runs, or died unseen, has a runtime.json; stopping removes it. */
+export function leftContainers(agentData: string): boolean {
+  const drvms = join(agentData, 'drvms');
+  return (
+    existsSync(drvms) && readdirSync(drvms).some((drvm) => existsSync(join(drvms, drvm, 'runtime.json')))
+  );
 }
 
 /** What the API says of the nodes, asked once for all agents. */

@@ -186,7 +186,7 @@ export async function initialise(
   const as = program.user ? { uid: program.user.uid, gid: program.user.gid } : {};
   if (program.user) await chown(part, program.user.uid, program.user.gid);
   const env = { ...postgresEnvironment(), LC_ALL: 'C' };
-  const superPassword = join(part, '..', `.${randomBytes(6).toString('hex')}.pw`);
+  const superPassword = join(dirname(folder), `.${randomBytes(6).toString('hex')}.pw`);
   try {
     await writeFile(superPassword, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 });
     if (program.user) await chown(superPassword, program.user.uid, program.user.gid);
@@ -236,13 +236,12 @@ async function single(
   statements: string[],
 ): Promise<void> {
   const as = program.user ? { uid: program.user.uid, gid: program.user.gid } : {};
-  const child = run(
-    join(program.bin, 'postgres'),
-    ['--single', '-D', folder, '-v', 'ON_ERROR_STOP=1', 'postgres'].filter(
-      (word) => word !== '-v' && !word.startsWith('ON_ERROR'),
-    ),
-    { ...as, env, cwd: '/', maxBuffer: 4 << 20 },
-  );
+  const child = run(join(program.bin, 'postgres'), ['--single', '-D', folder, 'postgres'], {
+    ...as,
+    env,
+    cwd: '/',
+    maxBuffer: 4 << 20,
+  });
   child.child.stdin?.end(statements.map((statement) => `${statement};\n`).join(''));
   const { stderr } = await child;
   // Single-user mode goes on after an error and ends with 0.

@@ -97,14 +97,14 @@ async function upLocked(
 
   const found = await readStack(folder);
   if (found) await assertWhole(folder, found);
-  await assertSetting(folder, found, options);
+  await assertSetting(folder, found, options, shell.env.DATABASE_URL || null);
   const port = options.port ?? found?.port ?? DEFAULT_PORT;
   await assertPortFree(port, found, run);
-  const planned = found ?? (await newStack(folder, options, port));
+  const planned = found ?? (await newStack(folder, options, port, Boolean(shell.env.DATABASE_URL)));
 
   // From here on something is changed.
   await makeFolders(folder);
-  let stack = await settle(folder, planned, port, run);
+  let stack = await settle(planned, port, run);
   await writeStack(folder, stack);
   await build(shell, root, options);
   if (stack.database.kind === 'embedded') {
@@ -147,7 +147,7 @@ async function joinRunning(
       hint: `To have it on port ${options.port}: ./drvs down, then ./drvs up --port ${options.port}.`,
     });
   }
-  if (found) await assertSetting(folder, found, options, true);
+  if (found) await assertSetting(folder, found, options, found.database.kind === 'external' ? '' : null);
   if (run.state === 'starting') await waitUntilHealthy(shell, '', folder, run.supervisor);
   const token = await adminToken(folder);
   if (token !== null) await writeConfig(shell.env, { url: run.url, token });
@@ -166,7 +166,7 @@ async function assertSetting(
   folder: DataFolder,
   found: StackFile | null,
   options: UpOptions,
-  isRunning = false,
+  databaseUrl: string | null,
 ): Promise<void> {
   if (options.nodes !== undefined && (options.nodes < 1 || options.nodes > NODES_MAX)) {
     throw usage(`--nodes ${options.nodes} is not possible`, `Between 1 and ${NODES_MAX}.`);
@@ -179,8 +179,7 @@ async function assertSetting(
       { hint: 'Leave --nodes out, or set up another one in a folder of its own: --data DIR.' },
     );
   }
-  if (isRunning) return;
-  const isExternal = Boolean(process.env.DATABASE_URL);
+  const isExternal = databaseUrl !== null;
   if (isExternal !== (found.database.kind === 'external')) {
     throw new Failure(
       'StateConflict',
@@ -217,7 +216,12 @@ async function assertPortFree(port: number, found: StackFile | null, run: RunFil
   );
 }
 
-async function newStack(folder: DataFolder, options: UpOptions, port: number): Promise<StackFile> {
+async function newStack(
+  folder: DataFolder,
+  options: UpOptions,
+  port: number,
+  isExternal: boolean,
+): Promise<StackFile> {
   const count = options.nodes ?? DEFAULT_NODES;
   const share = shareOf(
     {
@@ -235,7 +239,7 @@ async function newStack(folder: DataFolder, options: UpOptions, port: number): P
     port,
     portalPort: null,
     nodes: Array.from({ length: count }, (_, index) => ({ name: `node${index + 1}`, ...share })),
-    database: process.env.DATABASE_URL
+    database: isExternal
       ? { kind: 'external' }
       : { kind: 'embedded', folder: folder.postgres, port: await freePort() },
     demo: null,
@@ -250,12 +254,7 @@ async function freeDiskGiB(path: string): Promise<number> {
 }
 
 /** Ports inside of the stack: the same as the last time when they are free (or still its own), else others. */
-async function settle(
-  folder: DataFolder,
-  stack: StackFile,
-  port: number,
-  run: RunFile | null,
-): Promise<StackFile> {
+async function settle(stack: StackFile, port: number, run: RunFile | null): Promise<StackFile> {
   // An API that its supervisor left behind keeps its port only when that is the wanted one.
   const api = liveProcessOf(run, 'api');
   if (api && port !== stack.port) await endProcess(api, 'SIGTERM', 15_000);
@@ -274,7 +273,6 @@ async function settle(
   ) {
     await endProcess(api, 'SIGTERM', 15_000); // It knows the database by its former port.
   }
-  void folder;
   return { ...stack, port, portalPort, database };
 }
 
