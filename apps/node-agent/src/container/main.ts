@@ -112,7 +112,7 @@ async function run(files: Files): Promise<void> {
   } catch (error) {
     const { message } = DrvsError.from(error);
     const { host, port } = files.listen;
-    const isPortTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+    const isPortTaken = message.includes('EADDRINUSE');
     end(
       CONTAINER_EXIT.unavailable,
       isPortTaken
