@@ -1,17 +1,62 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
+import { AgentsModule } from './agents/agents.module.js';
+import { AllocationsModule } from './allocations/allocations.module.js';
+import { AuditModule } from './audit/audit.module.js';
+import { AuthModule } from './auth/auth.module.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import type { SecretBox } from './config/secret-box.js';
 import { DatabaseModule } from './database/database.module.js';
+import { DrvmsModule } from './drvms/drvms.module.js';
+import { EventsModule } from './events/events.module.js';
+import { FilesModule } from './files/files.module.js';
+import { FirstStartModule } from './first-start/first-start.module.js';
 import { HealthModule } from './health/health.module.js';
+import { ETagInterceptor } from './http/etag.js';
+import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
+import { JobsModule } from './jobs/jobs.module.js';
+import { MaintenanceModule } from './maintenance/maintenance.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
+import { NodesModule } from './nodes/nodes.module.js';
 import { OperationsModule } from './operations/operations.module.js';
+import { ProcessesModule } from './processes/processes.module.js';
+import { TenantsModule } from './tenants/tenants.module.js';
+import { TokensModule } from './tokens/tokens.module.js';
+import { UsersModule } from './users/users.module.js';
 
 @Module({})
 export class AppModule {
   static with(config: Config, secretBox: SecretBox): DynamicModule {
     return {
       module: AppModule,
-      imports: [ConfigModule.with(config, secretBox), DatabaseModule, HealthModule, OperationsModule],
+      imports: [
+        ConfigModule.with(config, secretBox),
+        DatabaseModule,
+        AuditModule,
+        AuthModule,
+        EventsModule,
+        FirstStartModule,
+        HealthModule,
+        JobsModule,
+        MaintenanceModule,
+        MetricsModule,
+        TenantsModule,
+        UsersModule,
+        TokensModule,
+        NodesModule,
+        AllocationsModule,
+        DrvmsModule,
+        AgentsModule,
+        OperationsModule,
+        ProcessesModule,
+        FilesModule,
+      ],
+      providers: [
+        // The outer one first: a repeated answer gets no ETag of its own, it has kept the first one's.
+        { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
+        { provide: APP_INTERCEPTOR, useClass: ETagInterceptor },
+      ],
     };
   }
 }

@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { MIN_SLICE_CPU_MILLI, MIN_SLICE_MEMORY_MIB, type ResourceAmounts } from '@drvs/contracts';
+import { MAX_SLICES, type NodeSnapshot, type PlacementPlan, type PlacementRequest } from '@drvs/policy';
+import { z } from 'zod';
+import { cpuToMilli, sumAmounts, toAmounts } from '../allocations/amounts.js';
+import type { PlanView } from '../openapi/answers.js';
+import { Name } from '../tenants/tenants.service.js';
+
+export const NewDrvm = z.strictObject({
+  name: Name,
+  /** By name or id; without it the actor's own. */
+  tenant: z.string().max(100).optional(),
+  dvos: z.enum(['mol']).default('mol'),
+  /** vCPUs over all nodes. */
+  cpu: z
+    .number()
+    .min(MIN_SLICE_CPU_MILLI / 1000)
+    .max(10_000),
+  memoryMiB: z.int().min(MIN_SLICE_MEMORY_MIB).max(1_000_000_000),
+  diskGiB: z.int().min(0).max(1_000_000_000).default(1),
+  networkMbps: z.int().min(0).max(100_000_000).default(0),
+  /** How many nodes, or which; without it the policy decides. */
+  nodes: z
+    .union([z.int().min(1).max(MAX_SLICES), z.array(z.string().max(100)).min(1).max(MAX_SLICES)])
+    .optional(),
+  exclusive: z.boolean().default(false),
+  /** Without it: `spread` over the nodes asked for, `pack` into as few as suffice when none were. */
+  policy: z.enum(['spread', 'pack']).optional(),
+  /** Only plan: nothing is changed, and the plan is answered. */
+  dryRun: z.boolean().default(false),
+});
+export type NewDrvm = z.infer<typeof NewDrvm>;
+
+export function amountsOf({ cpu, memoryMiB, diskGiB, networkMbps }: NewDrvm): ResourceAmounts {
+  return { cpuMilli: cpuToMilli(cpu), memoryMiB, diskGiB, networkMbps };
+}
+
+export function placementRequestOf(input: NewDrvm): PlacementRequest {
+  return {
+    total: amountsOf(input),
+    nodes: input.nodes ?? null,
+    exclusive: input.exclusive,
+    policy: input.policy ?? (input.nodes === undefined ? 'pack' : 'spread'),
+  };
+}
+
+/** The plan as people and scripts read it. */
+export function planViewOf(
+  plan: PlacementPlan,
+  snapshot: readonly NodeSnapshot[],
+  now = new Date(),
+): PlanView {
+  const free = sumAmounts(snapshot.filter(({ state }) => state === 'up').map((node) => node.free));
+  const taken = sumAmounts(plan.slices.map(({ amounts }) => amounts));
+  return {
+    id: randomUUID(),
+    kind: 'drvm.create',
+    snapshot: now.toISOString(),
+    steps: plan.slices.map(({ node, index, amounts, reason }) => {
+      const { cpu, memoryMiB, diskGiB, networkMbps } = toAmounts(amounts);
+      return { action: 'drvm.place', node, index, cpu, memoryMiB, diskGiB, networkMbps, reason };
+    }),
+    gain: { slices: plan.slices.length },
+    cost: {
+      cpuFreeAfter: (free.cpuMilli - taken.cpuMilli) / 1000,
+      memoryMiBFreeAfter: free.memoryMiB - taken.memoryMiB,
+      diskGiBFreeAfter: free.diskGiB - taken.diskGiB,
+    },
+    rejected: plan.rejected.map(({ node, reason }) => ({ what: node, reason })),
+  };
+}

@@ -1,0 +1,116 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { DrvmView, OperationView, Page } from '@drvs/contracts';
+import type { FastifyReply } from 'fastify';
+import type { z } from 'zod';
+import type { Actor } from '../auth/actor.js';
+import { CurrentActor } from '../auth/current-actor.js';
+import { IfMatch } from '../http/etag.js';
+import { ZodPipe } from '../http/zod.pipe.js';
+import {
+  DrvmAnswer,
+  DrvmOperationAnswer,
+  OperationAnswer,
+  PlanAnswer,
+  pageAnswer,
+  type PlanView,
+} from '../openapi/answers.js';
+import { Endpoint } from '../openapi/endpoint.js';
+import { NewDrvm } from './drvm-request.js';
+import { DrvmQuery, DrvmsService } from './drvms.service.js';
+
+@ApiTags('drvms')
+@Controller('api/v1/drvms')
+export class DrvmsController {
+  constructor(private readonly drvms: DrvmsService) {}
+
+  @Get()
+  @Endpoint({ summary: 'The DRVMs', query: DrvmQuery, answer: pageAnswer(DrvmAnswer) })
+  list(
+    @CurrentActor() actor: Actor,
+    @Query(new ZodPipe(DrvmQuery)) query: z.infer<typeof DrvmQuery>,
+  ): Promise<Page<DrvmView>> {
+    return this.drvms.list(actor, query);
+  }
+
+  @Post()
+  @HttpCode(202)
+  @Endpoint({
+    summary: 'Create a DRVM over one or more nodes, or with dryRun only plan it',
+    body: NewDrvm,
+    status: 202,
+    answer: DrvmOperationAnswer,
+    alsoAnswers: { 200: PlanAnswer },
+    idempotent: true,
+  })
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body(new ZodPipe(NewDrvm)) input: NewDrvm,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<PlanView | { operation: OperationView; drvm: DrvmView }> {
+    if (input.dryRun) {
+      void reply.status(200);
+      return this.drvms.plan(actor, input);
+    }
+    const created = await this.drvms.create(actor, input);
+    void reply.header('location', `/api/v1/operations/${created.operation.id}`);
+    return created;
+  }
+
+  @Get(':drvm')
+  @Endpoint({ summary: 'A DRVM, by id, name or tenant~name', answer: DrvmAnswer })
+  show(@CurrentActor() actor: Actor, @Param('drvm') reference: string): Promise<DrvmView> {
+    return this.drvms.show(actor, reference);
+  }
+
+  @Post(':drvm/start')
+  @HttpCode(202)
+  @Endpoint({
+    summary: 'Start its containers',
+    status: 202,
+    answer: OperationAnswer,
+    ifMatch: true,
+    idempotent: true,
+  })
+  start(
+    @CurrentActor() actor: Actor,
+    @Param('drvm') reference: string,
+    @IfMatch() generation: number | null,
+  ): Promise<OperationView> {
+    return this.drvms.start(actor, reference, generation);
+  }
+
+  @Post(':drvm/stop')
+  @HttpCode(202)
+  @Endpoint({
+    summary: 'Stop its containers; files stay',
+    status: 202,
+    answer: OperationAnswer,
+    ifMatch: true,
+    idempotent: true,
+  })
+  stop(
+    @CurrentActor() actor: Actor,
+    @Param('drvm') reference: string,
+    @IfMatch() generation: number | null,
+  ): Promise<OperationView> {
+    return this.drvms.stop(actor, reference, generation);
+  }
+
+  @Delete(':drvm')
+  @HttpCode(202)
+  @Endpoint({
+    summary: 'Delete it with its files and give its resources back',
+    status: 202,
+    answer: OperationAnswer,
+    ifMatch: true,
+    idempotent: true,
+  })
+  remove(
+    @CurrentActor() actor: Actor,
+    @Param('drvm') reference: string,
+    @IfMatch() generation: number | null,
+  ): Promise<OperationView> {
+    return this.drvms.remove(actor, reference, generation);
+  }
+}

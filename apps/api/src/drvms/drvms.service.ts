@@ -1,0 +1,323 @@
+import { Injectable } from '@nestjs/common';
+import {
+  DrvsError,
+  type DrvmView,
+  type OperationView,
+  type Page,
+  type ResourceAmounts,
+} from '@drvs/contracts';
+import { type NodeSnapshot, type PlacementPlan, type PlacementRequest, placeDrvm } from '@drvs/policy';
+import { z } from 'zod';
+import { AuditService } from '../audit/audit.service.js';
+import { type Actor, actorLabel } from '../auth/actor.js';
+import { requirePermission } from '../auth/permissions.js';
+import { Database, type Transaction } from '../database/database.js';
+import { CAPACITY_EXCEEDED, EXCLUSIVITY_VIOLATED, sqlState } from '../database/sql-state.js';
+import { EventsService } from '../events/events.service.js';
+import type { Tenant } from '../gen/client.js';
+import { requireGeneration } from '../http/etag.js';
+import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
+import type { PlanView } from '../openapi/answers.js';
+import { OperationsService } from '../operations/operations.service.js';
+import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
+import { clusterSnapshot } from './cluster-snapshot.js';
+import { amountsOf, type NewDrvm, placementRequestOf, planViewOf } from './drvm-request.js';
+import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
+import { requireQuota } from './quota.js';
+
+export const DrvmQuery = PageQuery.extend({ tenant: z.string().max(100).optional() });
+
+/** Plans made without locks that may be overtaken by others; after these one is made under the lock of the ledger. */
+const OPTIMISTIC_PLANS = 2;
+
+/** The plan was overtaken: what it counted on has been given to somebody else meanwhile. */
+class PlanOvertaken extends Error {}
+
+@Injectable()
+export class DrvmsService {
+  constructor(
+    private readonly database: Database,
+    private readonly operations: OperationsService,
+    private readonly events: EventsService,
+    private readonly audit: AuditService,
+  ) {}
+
+  async list(actor: Actor, query: z.infer<typeof DrvmQuery>): Promise<Page<DrvmView>> {
+    requirePermission(actor, 'drvm:read');
+    const after = decodeCursor(query.cursor, z.uuid());
+    return this.database.as(actor, async (tx) => {
+      const tenantId = query.tenant === undefined ? undefined : (await findTenant(tx, query.tenant)).id;
+      const rows = await tx.drvm.findMany({
+        where: { tenantId, ...(after === null ? {} : { id: { gt: after } }) },
+        orderBy: { id: 'asc' },
+        take: query.limit + 1,
+        include: WITH_SLICES,
+      });
+      return pageOf(rows, query.limit, (row) => row.id, drvmViewOf);
+    });
+  }
+
+  async show(actor: Actor, reference: string): Promise<DrvmView> {
+    return drvmViewOf(await this.resolve(actor, reference));
+  }
+
+  /** The row behind a reference. @throws DrvsError NotFound, also for what the actor may not see. */
+  async resolve(actor: Actor, reference: string): Promise<DrvmRow> {
+    requirePermission(actor, 'drvm:read');
+    return this.database.as(actor, (tx) => findDrvm(tx, reference));
+  }
+
+  /** Where it would be placed now; nothing is changed. */
+  async plan(actor: Actor, input: NewDrvm): Promise<PlanView> {
+    requirePermission(actor, 'drvm:write');
+    const tenant = await this.#tenantFor(actor, input);
+    return this.database.system(async (tx) => {
+      await refuseTakenName(tx, tenant, input.name);
+      await this.#requireQuota(tx, tenant.id, amountsOf(input));
+      const snapshot = await clusterSnapshot(tx);
+      return planViewOf(placeDrvm(placementRequestOf(input), snapshot), snapshot);
+    });
+  }
+
+  /**
+   * Takes the resources and accepts the operation that builds the DRVM, in one transaction. Several may compete for
+   * the last free resources: a plan that was overtaken is made again from what is left, at last under the lock of the
+   * whole ledger, so that whoever is refused is refused for a reason that was true at that moment.
+   */
+  async create(actor: Actor, input: NewDrvm): Promise<{ operation: OperationView; drvm: DrvmView }> {
+    requirePermission(actor, 'drvm:write');
+    const tenant = await this.#tenantFor(actor, input);
+    const request = placementRequestOf(input);
+    for (let attempt = 0; ; attempt++) {
+      const isLast = attempt >= OPTIMISTIC_PLANS;
+      try {
+        const { operationId, drvmId } = await this.#tryCreate(actor, tenant, input, request, isLast);
+        const [operation, drvm] = [
+          await this.operations.show(actor, operationId),
+          await this.show(actor, drvmId),
+        ];
+        return { operation, drvm };
+      } catch (error) {
+        const state = sqlState(error);
+        const isOvertaken =
+          error instanceof PlanOvertaken || state === CAPACITY_EXCEEDED || state === EXCLUSIVITY_VIOLATED;
+        if (!isOvertaken || isLast) throw error;
+      }
+    }
+  }
+
+  async #tryCreate(
+    actor: Actor,
+    tenant: Tenant,
+    input: NewDrvm,
+    request: PlacementRequest,
+    underLock: boolean,
+  ): Promise<{ operationId: string; drvmId: string }> {
+    const planned = underLock ? null : await this.#planNow(request);
+    return this.database.system(async (tx) => {
+      // The tenant's row orders creations of one tenant, so that its quota is not passed by two at once.
+      await tx.$queryRaw`SELECT 1 FROM tenant WHERE id = ${tenant.id}::uuid FOR UPDATE`;
+      await refuseTakenName(tx, tenant, input.name);
+      await this.#requireQuota(tx, tenant.id, request.total);
+      const plan = planned ?? (await this.#planUnderLock(tx, request));
+      await requireStillFree(tx, plan);
+      const { policy, nodes, exclusive, total } = request;
+      const drvm = await tx.drvm.create({
+        data: {
+          tenantId: tenant.id,
+          name: input.name,
+          dvos: input.dvos,
+          request: {
+            ...total,
+            policy,
+            exclusive,
+            nodes: nodes === null ? null : typeof nodes === 'number' ? nodes : [...nodes],
+          },
+          detail: 'being created',
+        },
+      });
+      // In the order of the nodes' ids, as everybody takes their locks.
+      for (const slice of inNodeOrder(plan)) {
+        await tx.slice.create({
+          data: {
+            drvmId: drvm.id,
+            tenantId: tenant.id,
+            nodeId: slice.nodeId,
+            index: slice.index,
+            ...slice.amounts,
+            exclusive: slice.exclusive,
+          },
+          select: { id: true },
+        });
+      }
+      const operation = await this.operations.start(tx, {
+        kind: 'drvm.create',
+        subject: `drvm/${drvm.name}`,
+        tenantId: tenant.id,
+        drvmId: drvm.id,
+        params: {},
+        actor,
+      });
+      await this.events.record(tx, {
+        kind: 'drvm.create',
+        tenantId: tenant.id,
+        tenant: tenant.name,
+        drvmId: drvm.id,
+        drvm: drvm.name,
+        text: `${actorLabel(actor)} creates ${drvm.name} on ${plan.slices.map(({ node }) => node).join(', ')}`,
+      });
+      await this.audit.append(tx, actor, 'drvm.create', `drvm/${drvm.name}`, tenant.id, {
+        ...total,
+        nodes: plan.slices.map(({ node }) => node),
+        exclusive,
+      });
+      return { operationId: operation.id, drvmId: drvm.id };
+    });
+  }
+
+  async start(actor: Actor, reference: string, generation: number | null): Promise<OperationView> {
+    return this.#command(actor, reference, generation, 'drvm.start');
+  }
+
+  async stop(actor: Actor, reference: string, generation: number | null): Promise<OperationView> {
+    return this.#command(actor, reference, generation, 'drvm.stop');
+  }
+
+  /** The operation stops its containers, removes its files, gives its resources back, and at last removes its row. */
+  async remove(actor: Actor, reference: string, generation: number | null): Promise<OperationView> {
+    return this.#command(actor, reference, generation, 'drvm.delete');
+  }
+
+  async #command(
+    actor: Actor,
+    reference: string,
+    generation: number | null,
+    kind: 'drvm.start' | 'drvm.stop' | 'drvm.delete',
+  ): Promise<OperationView> {
+    requirePermission(actor, 'drvm:write');
+    const { id } = await this.resolve(actor, reference);
+    const operationId = await this.database.system(async (tx) => {
+      await tx.$queryRaw`SELECT 1 FROM drvm WHERE id = ${id}::uuid FOR UPDATE`;
+      const drvm = await findDrvm(tx, id);
+      requireGeneration(`the DRVM ${drvm.name}`, generation, drvm.generation);
+      await refuseWhileUnderWay(tx, drvm);
+      if (kind === 'drvm.start' && drvm.state === 'running') {
+        throw new DrvsError('StateConflict', `${drvm.name} is running already`, {
+          hint: `See \`drvs drvm show ${drvm.name}\`.`,
+        });
+      }
+      if (kind === 'drvm.stop' && drvm.state === 'stopped') {
+        throw new DrvsError('StateConflict', `${drvm.name} is stopped already`, {
+          hint: `Start it with \`drvs drvm start ${drvm.name}\`.`,
+        });
+      }
+      await tx.drvm.update({
+        where: { id },
+        data: { wantedState: kind === 'drvm.start' ? 'running' : 'stopped', generation: { increment: 1 } },
+        select: { id: true },
+      });
+      const operation = await this.operations.start(tx, {
+        kind,
+        subject: `drvm/${drvm.name}`,
+        tenantId: drvm.tenantId,
+        drvmId: drvm.id,
+        params: {},
+        actor,
+      });
+      const verb = { 'drvm.start': 'starts', 'drvm.stop': 'stops', 'drvm.delete': 'deletes' }[kind];
+      await this.events.record(tx, {
+        kind,
+        tenantId: drvm.tenantId,
+        tenant: drvm.tenant.name,
+        drvmId: drvm.id,
+        drvm: drvm.name,
+        text: `${actorLabel(actor)} ${verb} ${drvm.name}`,
+      });
+      await this.audit.append(tx, actor, kind, `drvm/${drvm.name}`, drvm.tenantId, {
+        operation: operation.id,
+      });
+      return operation.id;
+    });
+    return this.operations.show(actor, operationId);
+  }
+
+  async #tenantFor(actor: Actor, input: NewDrvm): Promise<Tenant> {
+    const reference = input.tenant ?? actor.tenantId;
+    if (reference === null) {
+      throw new DrvsError('InvalidInput', 'a DRVM belongs to a tenant', {
+        field: 'tenant',
+        hint: 'Name the tenant; see `drvs tenant list`.',
+      });
+    }
+    return this.database.as(actor, (tx) => findTenant(tx, reference));
+  }
+
+  async #requireQuota(tx: Transaction, tenantId: string, asked: ResourceAmounts): Promise<void> {
+    const tenant = await tx.tenant.findUnique({ where: { id: tenantId } });
+    if (!tenant) throw new DrvsError('NotFound', 'the tenant was removed meanwhile', { field: 'tenant' });
+    const used = (await usedByTenant(tx, [tenantId])).get(tenantId);
+    requireQuota(
+      tenant.name,
+      quotaOf(tenant),
+      used ?? { cpuMilli: 0, memoryMiB: 0, diskGiB: 0, networkMbps: 0 },
+      asked,
+    );
+  }
+
+  async #planNow(request: PlacementRequest): Promise<PlacementPlan> {
+    return placeDrvm(request, await clusterSnapshot(this.database.unrestricted));
+  }
+
+  /** Nobody else can give or free anything until this transaction ends; all take these locks in the same order. */
+  async #planUnderLock(tx: Transaction, request: PlacementRequest): Promise<PlacementPlan> {
+    await tx.$queryRaw`SELECT 1 FROM inventory ORDER BY node_id, class FOR UPDATE`;
+    return placeDrvm(request, await clusterSnapshot(tx));
+  }
+}
+
+function inNodeOrder(plan: PlacementPlan): PlacementPlan['slices'] {
+  return [...plan.slices].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
+}
+
+/** Locks the inventories of the plan's nodes and looks again. @throws PlanOvertaken */
+async function requireStillFree(tx: Transaction, plan: PlacementPlan): Promise<void> {
+  const ids = inNodeOrder(plan).map(({ nodeId }) => nodeId);
+  await tx.$queryRaw`SELECT 1 FROM inventory WHERE node_id = ANY(${ids}::uuid[]) ORDER BY node_id, class FOR UPDATE`;
+  const now = new Map<string, NodeSnapshot>((await clusterSnapshot(tx, ids)).map((node) => [node.id, node]));
+  for (const { nodeId, amounts, exclusive } of plan.slices) {
+    const node = now.get(nodeId);
+    const fits =
+      node !== undefined &&
+      node.state === 'up' &&
+      !node.isExclusive &&
+      (!exclusive || node.slices === 0) &&
+      node.free.cpuMilli >= amounts.cpuMilli &&
+      node.free.memoryMiB >= amounts.memoryMiB &&
+      Math.max(0, node.free.diskGiB) >= amounts.diskGiB &&
+      Math.max(0, node.free.networkMbps) >= amounts.networkMbps;
+    if (!fits) throw new PlanOvertaken(`node ${nodeId} no longer has what the plan counted on`);
+  }
+}
+
+async function refuseTakenName(tx: Transaction, tenant: Tenant, name: string): Promise<void> {
+  const taken = await tx.drvm.findUnique({ where: { tenantId_name: { tenantId: tenant.id, name } } });
+  if (taken) throw nameTaken(tenant, name);
+}
+
+function nameTaken(tenant: Tenant, name: string): DrvsError {
+  return new DrvsError('AlreadyExists', `the tenant ${tenant.name} has a DRVM named ${name}`, {
+    field: 'name',
+    hint: 'Choose another name, or delete that one first.',
+  });
+}
+
+async function refuseWhileUnderWay(tx: Transaction, drvm: DrvmRow): Promise<void> {
+  const other = await tx.operation.findFirst({
+    where: { drvmId: drvm.id, state: { in: ['queued', 'running'] }, kind: { startsWith: 'drvm.' } },
+  });
+  if (!other) return;
+  throw new DrvsError('OperationUnderWay', `${other.kind} of ${drvm.name} is under way`, {
+    hint: `Wait for it (\`drvs op show ${other.id}\`), or cancel it (\`drvs op cancel ${other.id}\`).`,
+    details: { operation: other.id, kind: other.kind },
+  });
+}

@@ -1,0 +1,5 @@
+import { Module } from '@nestjs/common';
+import { FirstStart } from './first-start.service.js';
+
+@Module({ providers: [FirstStart] })
+export class FirstStartModule {}

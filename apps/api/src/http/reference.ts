@@ -1,0 +1,13 @@
+import { z } from 'zod';
+
+const Uuid = z.uuid();
+
+/** Things are named in paths by id or by name; which one it is shows in its form. */
+export function isId(reference: string): boolean {
+  return Uuid.safeParse(reference).success;
+}
+
+/** Condition of a Prisma `where` for a row by id or by name. */
+export function byReference(reference: string): { id: string } | { name: string } {
+  return isId(reference) ? { id: reference } : { name: reference };
+}

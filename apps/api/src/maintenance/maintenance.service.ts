@@ -1,0 +1,39 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Database } from '../database/database.js';
+
+const SWEEP_EVERY_MS = 10 * 60_000;
+const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
+const EVENTS_KEPT_MS = 90 * 86_400_000;
+const DEAD_TOKENS_KEPT_MS = 30 * 86_400_000;
+
+/** Removes what has run out: sessions, keys of idempotency, tokens, old events. The audit stays. */
+@Injectable()
+export class Maintenance implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly #log = new Logger('Maintenance');
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(private readonly database: Database) {}
+
+  onApplicationBootstrap(): void {
+    this.#timer = setInterval(() => {
+      this.sweep().catch((error: unknown) => this.#log.warn(`the sweep failed: ${String(error)}`));
+    }, SWEEP_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  onApplicationShutdown(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  async sweep(now = Date.now()): Promise<void> {
+    const { unrestricted } = this.database;
+    const before = (age: number) => ({ lt: new Date(now - age) });
+    await unrestricted.session.deleteMany({ where: { expiresAt: before(0) } });
+    await unrestricted.idempotencyKey.deleteMany({ where: { createdAt: before(IDEMPOTENCY_KEPT_MS) } });
+    await unrestricted.enrolmentToken.deleteMany({ where: { expiresAt: before(DEAD_TOKENS_KEPT_MS) } });
+    await unrestricted.apiToken.deleteMany({
+      where: { OR: [{ revokedAt: before(DEAD_TOKENS_KEPT_MS) }, { expiresAt: before(DEAD_TOKENS_KEPT_MS) }] },
+    });
+    await unrestricted.event.deleteMany({ where: { at: before(EVENTS_KEPT_MS) } });
+  }
+}

@@ -1,0 +1,216 @@
+import {
+  type AllocationView,
+  type Amounts,
+  Device,
+  type DrvmView,
+  NetworkInterface,
+  type NewTokenView,
+  type NodeDetailView,
+  NodeInventory,
+  type NodeView,
+  OPERATION_KINDS,
+  OPERATION_STATES,
+  type OperationView,
+  type Problem,
+  ROLES,
+  type TenantView,
+  type TokenView,
+  type UserView,
+} from '@drvs/contracts';
+import { z } from 'zod';
+
+/** The answers of REST as schemas, for OpenAPI; the compiler holds each to its view in the contracts. */
+const time = z.iso.datetime();
+const id = z.string();
+
+export const AmountsAnswer = z.object({
+  cpu: z.number().describe('vCPUs'),
+  memoryMiB: z.number(),
+  diskGiB: z.number(),
+  networkMbps: z.number(),
+}) satisfies z.ZodType<Amounts>;
+
+export const ProblemAnswer = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string(),
+  hint: z.string().optional(),
+  field: z.string().optional(),
+  details: z.record(z.string(), z.unknown()).optional(),
+}) satisfies z.ZodType<Problem>;
+
+export const RoleAnswer = z.enum(ROLES);
+
+export const ViewerAnswer = z.object({
+  id,
+  name: z.string(),
+  role: RoleAnswer,
+  tenant: z.string().nullable(),
+  csrfToken: z.string().optional(),
+});
+export const LoginAnswer = z.object({ user: ViewerAnswer, csrfToken: z.string() });
+
+export const AllocationAnswer = z.object({
+  id,
+  drvm: z.string(),
+  drvmId: id,
+  tenant: z.string(),
+  node: z.string(),
+  index: z.int(),
+  cpu: z.number(),
+  memoryMiB: z.int(),
+  diskGiB: z.int(),
+  networkMbps: z.int(),
+  exclusive: z.boolean(),
+}) satisfies z.ZodType<AllocationView>;
+
+export const NodeAnswer = z.object({
+  name: z.string(),
+  id,
+  state: z.enum(['up', 'down', 'draining', 'drained', 'off']),
+  capacity: AmountsAnswer,
+  reserved: AmountsAnswer,
+  allocated: AmountsAnswer,
+  used: AmountsAnswer,
+  exclusiveTo: z.string().nullable(),
+  labels: z.record(z.string(), z.string()),
+  lastSeenAt: time.nullable(),
+  agentVersion: z.string(),
+  generation: z.int(),
+}) satisfies z.ZodType<NodeView>;
+
+export const NodeDetailAnswer = NodeAnswer.extend({
+  host: AmountsAnswer,
+  interfaces: z.array(NetworkInterface),
+  devices: z.array(Device),
+  traits: z.array(z.string()),
+  enforcement: NodeInventory.shape.enforcement,
+  allocations: z.array(AllocationAnswer),
+}) satisfies z.ZodType<NodeDetailView>;
+
+export const TenantAnswer = z.object({
+  id,
+  name: z.string(),
+  quota: AmountsAnswer.partial(),
+  used: AmountsAnswer,
+  generation: z.int(),
+}) satisfies z.ZodType<TenantView>;
+
+export const UserAnswer = z.object({
+  id,
+  name: z.string(),
+  tenant: z.string().nullable(),
+  role: RoleAnswer,
+  createdAt: time,
+  generation: z.int(),
+  password: z.string().optional(),
+}) satisfies z.ZodType<UserView>;
+
+export const TokenAnswer = z.object({
+  id,
+  name: z.string(),
+  tenant: z.string().nullable(),
+  role: RoleAnswer,
+  createdAt: time,
+  expiresAt: time.nullable(),
+  lastUsedAt: time.nullable(),
+}) satisfies z.ZodType<TokenView>;
+
+export const NewTokenAnswer = z.object({
+  token: z.string(),
+  id,
+  expiresAt: time.nullable(),
+}) satisfies z.ZodType<NewTokenView>;
+
+export const EnrolmentTokenAnswer = z.object({ token: z.string(), expiresAt: time });
+
+export const DrvmAnswer = z.object({
+  name: z.string(),
+  id,
+  tenant: z.string(),
+  dvos: z.string(),
+  state: z.enum(['creating', 'running', 'stopped', 'degraded', 'failed']),
+  detail: z.string(),
+  nodes: z.array(
+    z.object({
+      node: z.string(),
+      index: z.int(),
+      cpu: z.number(),
+      memoryMiB: z.int(),
+      diskGiB: z.int(),
+      state: z.string(),
+      isolation: z.string(),
+    }),
+  ),
+  createdAt: time,
+  generation: z.int(),
+}) satisfies z.ZodType<DrvmView>;
+
+export const OperationAnswer = z.object({
+  id,
+  kind: z.enum(OPERATION_KINDS),
+  state: z.enum(OPERATION_STATES),
+  progress: z.number(),
+  subject: z.string(),
+  steps: z.array(
+    z.object({
+      name: z.string(),
+      state: z.enum(['pending', 'running', 'succeeded', 'failed', 'skipped', 'compensated']),
+      startedAt: time.nullable(),
+      endedAt: time.nullable(),
+      error: z.string().nullable(),
+    }),
+  ),
+  result: z.unknown(),
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).nullable(),
+  requestedBy: z.string(),
+  createdAt: time,
+  endedAt: time.nullable(),
+}) satisfies z.ZodType<OperationView>;
+
+export const DrvmOperationAnswer = z.object({ operation: OperationAnswer, drvm: DrvmAnswer });
+
+export const PlanAnswer = z.object({
+  id,
+  kind: z.string(),
+  snapshot: z.string(),
+  steps: z.array(
+    z.object({
+      action: z.string(),
+      node: z.string(),
+      index: z.int(),
+      cpu: z.number(),
+      memoryMiB: z.int(),
+      diskGiB: z.int(),
+      networkMbps: z.int(),
+      reason: z.string(),
+    }),
+  ),
+  gain: z.record(z.string(), z.number()),
+  cost: z.record(z.string(), z.number()),
+  rejected: z.array(z.object({ what: z.string(), reason: z.string() })),
+});
+export type PlanView = z.infer<typeof PlanAnswer>;
+
+export const AuditAnswer = z.object({
+  id,
+  at: time,
+  actor: z.string(),
+  action: z.string(),
+  object: z.string(),
+  tenant: z.string().nullable(),
+  details: z.unknown(),
+  hash: z.string(),
+});
+export const AuditVerificationAnswer = z.object({
+  intact: z.boolean(),
+  entries: z.int(),
+  headHash: z.string().nullable(),
+  firstBroken: z.string().nullable(),
+});
+
+export function pageAnswer(item: z.ZodType) {
+  return z.object({ items: z.array(item), nextCursor: z.string().nullable() });
+}
