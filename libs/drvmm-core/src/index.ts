@@ -14,3 +14,4 @@ export * from './ipc/privileges.js';
 export { ProcessStateInvalid } from './ipc/process-state.js';
 export type { Transport, TransportEvents, TransportOptions } from './transport/transport.js';
 export { containerName, createTransport } from './transport/tls-transport.js';
+export * from './migration/coordinator.js';
