@@ -10,6 +10,8 @@ export interface MiniatureOptions {
   stdin?: Uint8Array;
   /** units of fuel between safe points */
   fuel?: number;
+  /** bytes of the process's stack slot; by default what the module asks for */
+  stackBytes?: number;
   /** at this suspension: go on in place, unwind and rewind, or be moved into a fresh instance */
   at?: (place: 'safepoint' | 'call', suspension: number) => 'stay' | 'unwind' | 'move';
   /** stops a program that never ends, after so many suspensions */
@@ -76,7 +78,8 @@ export class Miniature {
     private readonly options: MiniatureOptions = {},
   ) {
     this.module = new WebAssembly.Module(instrumented);
-    this.meta = readMeta(instrumented);
+    const meta = readMeta(instrumented);
+    this.meta = { ...meta, stackBytes: options.stackBytes ?? meta.stackBytes };
     this.fuelSlice = options.fuel ?? 100_000;
     this.args = (options.args ?? ['program']).map((text) => new TextEncoder().encode(`${text}\0`));
     const slotPages = Math.ceil(this.meta.stackBytes / PAGE);

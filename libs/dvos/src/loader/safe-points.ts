@@ -8,10 +8,11 @@ import type { FunctionType, ParsedModule } from './module.js';
  * is called, which may unwind the process.
  *
  * Promise: between two checks on any path lie at most a few hundred thousand instructions, whatever the program is.
- *  - A loop that holds a call, another loop or a bulk copy is checked at its head ("check form").
- *  - An innermost loop without those counts its rounds in a local and breaks out every `ROUNDS_PER_EXIT` units; the
- *    check stands outside, and the loop is entered again ("exit form"). Asyncify then leaves the hot code alone.
- *    What was counted is taken from the fuel before the next call and at the function's end.
+ *  - Loops count their rounds in one local of the function. When it reaches `ROUNDS_PER_CHECK` the fuel is checked:
+ *    outside of an innermost loop without calls and bulk copies, which is left and entered again ("exit form", so that
+ *    Asyncify leaves the hot code alone), at the head of any other. A call on the way, if there is one, takes what was
+ *    counted from the fuel and checks it, so that a call on a path seldom taken costs the loop nothing. So does the
+ *    function's end, without a check.
  *  - Recursion is checked before the calls that close a cycle of the call graph, once per activation.
  *  - Straight code, calls of functions without checks included, is weighed along its longest path and checked when
  *    it grows too long: ten functions that call each other a thousand times each are not a way around.
@@ -37,8 +38,8 @@ export interface SafePointContext {
 }
 
 const INSTRUCTIONS_PER_UNIT = 32;
-/** Units that an exit-form loop runs before it comes out: some microseconds, so that leaving costs nothing. */
-const ROUNDS_PER_EXIT = 1024;
+/** Units that a loop runs between checks: some microseconds, so that they cost nothing. */
+const ROUNDS_PER_CHECK = 1024;
 /** A round of a loop is taken for at most so many units: most of a long body are cases that are seldom run. */
 const ROUND_WEIGHT_MAXIMUM = 4;
 /** A path that has grown by so many instructions takes its fuel on the spot (without a check). */
@@ -98,6 +99,7 @@ class BodyWriter {
   private readonly frames: Frame[] = [];
   /** position in `frames` of the exit-form loop that we are in, -1 outside; such loops do not nest */
   private exitFrame = -1;
+  private loopDepth = 0;
   private state: State | undefined = { distance: 0, charge: 0, isChecked: false, isDirty: false };
   private lastConstant = -1;
   /** longest distance from the last check to where the function ends */
@@ -123,7 +125,7 @@ class BodyWriter {
       this.reader.u8();
     }
     this.plans = surveyLoops(context, index, this.reader.at, body.end);
-    this.usesCounter = this.plans.some((plan) => plan.isExitForm);
+    this.usesCounter = this.plans.length > 0;
     this.counterLocal = locals;
     this.scratchLocal = locals + 1;
     this.out.u32(groups + 1).raw(module.bytes, start, this.reader.at);
@@ -232,6 +234,7 @@ class BodyWriter {
   private open(kind: number, isExitForm: boolean): void {
     const elseState = kind === op.if && this.state !== undefined ? { ...this.state } : undefined;
     this.frames.push({ kind, isExitForm, elseState, merged: undefined });
+    if (kind === op.loop) this.loopDepth++;
   }
 
   /**
@@ -242,10 +245,16 @@ class BodyWriter {
   private openLoop(plan: LoopPlan): void {
     const { out } = this;
     const blockType = Uint8Array.from(writeBlockTypeBytes(this.instruction.immediate));
+    this.spend((ROUNDS_PER_CHECK / plan.weight) * Math.min(plan.instructions, STRAIGHT_LIMIT), 0);
+    if (this.state !== undefined) this.state.isDirty = true;
     if (!plan.isExitForm) {
       this.open(op.loop, false);
       this.copy();
-      this.checkFuel(plan.weight, this.usesCounter);
+      this.writeCount(plan.weight);
+      out.u8(op.if).u8(EMPTY_BLOCK);
+      this.writeFuelCheck(0, true);
+      this.writeCounterReset();
+      out.u8(op.end);
       return;
     }
     this.exitFrame = this.frames.length;
@@ -254,13 +263,8 @@ class BodyWriter {
     out.u8(op.loop).u8(EMPTY_BLOCK);
     out.u8(op.block).u8(EMPTY_BLOCK);
     out.u8(op.loop).raw(blockType);
-    out.u8(op.localGet).u32(this.counterLocal).u8(op.i32Const).s32(plan.weight).u8(op.i32Add);
-    out.u8(op.localTee).u32(this.counterLocal).u8(op.i32Const).s32(ROUNDS_PER_EXIT).u8(op.i32GtU);
+    this.writeCount(plan.weight);
     out.u8(op.brIf).u32(1);
-    if (this.state !== undefined) {
-      this.state.isDirty = true;
-      this.state.distance += (ROUNDS_PER_EXIT / plan.weight) * Math.min(plan.instructions, STRAIGHT_LIMIT);
-    }
   }
 
   private turnToElse(): void {
@@ -274,6 +278,7 @@ class BodyWriter {
     const { out } = this;
     const frame = this.frames.pop();
     if (frame === undefined) throw new MalformedModule(`function ${this.index} ends twice`);
+    if (frame.kind === op.loop) this.loopDepth--;
     if (this.state !== undefined) merge(frame, this.state);
     if (frame.elseState !== undefined) merge(frame, frame.elseState); // an `if` without `else`
     this.state = frame.merged;
@@ -290,6 +295,7 @@ class BodyWriter {
     this.exitFrame = -1;
     out.u8(op.br).u32(2).u8(op.end);
     this.writeFuelCheck(0, true);
+    this.writeCounterReset();
     out.u8(op.br).u32(0).u8(op.end);
     out.u8(op.unreachable).u8(op.end);
   }
@@ -307,28 +313,44 @@ class BodyWriter {
   }
 
   private call(callee: number): void {
-    const { context, state } = this;
-    if (state !== undefined && !context.isImmediate(callee)) {
-      if (context.graph.isBackEdge(this.index, callee) && !state.isChecked)
-        this.checkFuel(1, this.usesCounter);
-      this.spend(distanceOf(context, callee), chargeOf(context, callee));
-      if (state.distance > STRAIGHT_LIMIT) this.limitDistance();
-      this.flush();
-    }
-    if (context.isImmediate(callee)) this.spend(COST_CALL_OUT, COST_CALL_OUT);
+    const { context } = this;
+    const mayUnwind = !context.isImmediate(callee);
+    const isReset =
+      mayUnwind &&
+      this.prepareCall(
+        distanceOf(context, callee),
+        chargeOf(context, callee),
+        context.graph.isBackEdge(this.index, callee),
+      );
+    if (!mayUnwind) this.spend(COST_CALL_OUT, COST_CALL_OUT);
     this.out.u8(op.call).u32(context.renumber(callee));
+    if (isReset) this.writeCounterReset();
   }
 
   private callIndirect(type: number): void {
-    const { context, state } = this;
-    if (state !== undefined) {
-      if (context.graph.isIndirectBackEdge(this.index, type) && !state.isChecked)
-        this.checkFuel(1, this.usesCounter);
-      this.spend(indirectDistance(context, type), COST_CALL_OUT);
-      if (state.distance > STRAIGHT_LIMIT) this.limitDistance();
-      this.flush();
-    }
+    const { context } = this;
+    const closesCycle = context.graph.isIndirectBackEdge(this.index, type);
+    const isReset = this.prepareCall(indirectDistance(context, type), COST_CALL_OUT, closesCycle);
     this.copy();
+    if (isReset) this.writeCounterReset();
+  }
+
+  /**
+   * The check that a call needs, if any: it closes a cycle, the path grows too long, or a loop's rounds are not yet
+   * accounted for. @returns whether the counter must be set to zero after the call: not before, so that it is dead
+   * during the call and Asyncify need not save it
+   */
+  private prepareCall(distance: number, charge: number, closesCycle: boolean): boolean {
+    const { state } = this;
+    if (state === undefined) return false;
+    this.spend(distance, charge);
+    const { isDirty } = state;
+    const isInLoop = this.loopDepth > 0;
+    if ((closesCycle && !state.isChecked) || state.distance > STRAIGHT_LIMIT || (isDirty && isInLoop))
+      this.checkFuel(1 + Math.floor(state.charge / INSTRUCTIONS_PER_UNIT), isDirty);
+    else if (isDirty) this.writeFlush();
+    state.isDirty = false;
+    return isDirty;
   }
 
   private bulk(length: number): void {
@@ -349,7 +371,10 @@ class BodyWriter {
   private limitDistance(): void {
     const { state } = this;
     if (state === undefined || state.distance <= STRAIGHT_LIMIT || this.exitFrame >= 0) return;
-    this.checkFuel(Math.ceil(state.charge / INSTRUCTIONS_PER_UNIT), this.usesCounter);
+    const { isDirty } = state;
+    this.checkFuel(Math.ceil(state.charge / INSTRUCTIONS_PER_UNIT), isDirty);
+    if (isDirty) this.writeCounterReset();
+    state.isDirty = false;
   }
 
   private takeCharge(): void {
@@ -366,15 +391,19 @@ class BodyWriter {
 
   private checkFuel(units: number, withCounter: boolean): void {
     this.writeFuelCheck(units, withCounter);
-    if (this.state !== undefined) {
-      this.state.distance = 0;
-      this.state.charge = 0;
-      this.state.isChecked = true;
-      if (withCounter) this.state.isDirty = false;
-    }
+    if (this.state === undefined) return;
+    this.state.distance = 0;
+    this.state.charge = 0;
+    this.state.isChecked = true;
   }
 
-  /** The counter is overwritten after the call, so that it is dead there and Asyncify need not save it. */
+  /** Counts a round; leaves on the stack whether a check is due. */
+  private writeCount(weight: number): void {
+    const { out, counterLocal } = this;
+    out.u8(op.localGet).u32(counterLocal).u8(op.i32Const).s32(weight).u8(op.i32Add);
+    out.u8(op.localTee).u32(counterLocal).u8(op.i32Const).s32(ROUNDS_PER_CHECK).u8(op.i32GtU);
+  }
+
   private writeFuelCheck(units: number, withCounter: boolean): void {
     const { out, counterLocal, scratchLocal } = this;
     const { fuelGlobal, safePointFunction } = this.context;
@@ -384,18 +413,22 @@ class BodyWriter {
     out.u8(op.localTee).u32(scratchLocal).u8(op.globalSet).u32(fuelGlobal);
     out.u8(op.localGet).u32(scratchLocal).u8(op.i32Const).s32(0).u8(op.i32LtS);
     out.u8(op.if).u8(EMPTY_BLOCK).u8(op.call).u32(safePointFunction).u8(op.end);
-    if (withCounter) out.u8(op.i32Const).s32(0).u8(op.localSet).u32(counterLocal);
   }
 
-  /** Takes the rounds counted so far from the fuel, without a check. */
-  private flush(): void {
-    if (this.state === undefined || !this.state.isDirty) return;
+  private writeCounterReset(): void {
+    this.out.u8(op.i32Const).s32(0).u8(op.localSet).u32(this.counterLocal);
+  }
+
+  private writeFlush(): void {
     const { out, counterLocal } = this;
     const { fuelGlobal } = this.context;
     out.u8(op.globalGet).u32(fuelGlobal).u8(op.localGet).u32(counterLocal).u8(op.i32Sub);
     out.u8(op.globalSet).u32(fuelGlobal);
-    out.u8(op.i32Const).s32(0).u8(op.localSet).u32(counterLocal);
-    this.state.isDirty = false;
+  }
+
+  /** At the function's end: takes the rounds counted so far from the fuel. */
+  private flush(): void {
+    if (this.state?.isDirty) this.writeFlush();
   }
 }
 
