@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
@@ -264,4 +264,37 @@ test('the agent never shows a key, a token or its credential in its log', async 
   const log = world.output.join('');
   const key = readFileSync(join(world.folder('fisica'), 'key.pem'), 'utf8').split('\n')[1] as string;
   for (const secret of ['one-time', 'credential-of', key]) expect(log).not.toContain(secret);
+});
+
+test('a DRVM whose files are damaged keeps no other from running, and can be deleted with what runs of it', async () => {
+  world = await AgentWorld.connected();
+  await world.start('fisica');
+  await world.start('quimica');
+  await world.kill('SIGKILL');
+  writeFileSync(join(world.folder('fisica'), 'spec.json'), '{"drvmId":');
+  world.spawn();
+  await world.api.connected();
+  await until('the other runs', async () => (await world.state('quimica')).state === 'running');
+  expect((await world.api.call('drvm.list', {})).result.map(({ drvmId }) => drvmId)).toEqual(['quimica']);
+  expect(findContainers(world.folder('fisica'))).not.toEqual([]);
+  await world.api.call('drvm.delete', { drvmId: 'fisica' });
+  expect(existsSync(world.folder('fisica'))).toBe(false);
+  await until('nothing of it runs', () => findContainers(world.folder('fisica')).length === 0);
+});
+
+test('a container with the smallest share of CPU starts too', async () => {
+  world = await AgentWorld.connected();
+  const state = await world.start('fisica', { limits: { ...SMALL, cpuMilli: 50, memoryMiB: 192 } });
+  expect(state.state).toBe('running');
+});
+
+test('a stop does not wait for a start that takes long', async () => {
+  world = await AgentWorld.connected();
+  const spec = await world.spec('fisica', { limits: { ...SMALL, cpuMilli: 50 } });
+  const starting = errorOf(world.api.call('drvm.start', spec, { timeoutMs: 60_000 }));
+  await until('a process is there', () => findContainers(world.folder('fisica')).length > 0);
+  await world.api.call('drvm.stop', { drvmId: 'fisica', graceMs: 0 });
+  expect((await starting).code).toBe('Cancelled');
+  expect(findContainers(world.folder('fisica'))).toEqual([]);
+  expect((await world.state('fisica')).state).toBe('stopped');
 });

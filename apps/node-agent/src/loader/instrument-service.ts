@@ -112,7 +112,7 @@ export class InstrumentService {
       ...(privileges.canGiveUpPrivileges ? giveUpPrivileges(uid) : []),
       process.execPath,
       `--max-old-space-size=${LOADER_MEMORY_MIB / 2}`,
-      // Compiled by V8's first tier only, the loader's own WebAssembly would be slower; stack for deep nesting.
+      // Functions are nested as deeply as their programmers like, and so is the work on them (KiB; threads have 8 MiB).
       '--stack-size=4000',
       loaderMain,
     ]);

@@ -38,7 +38,7 @@ import { RestartPolicy } from './restart-policy.js';
  */
 
 /** A container with the smallest share of CPU needs many seconds to load its code. */
-export const START_TIMEOUT_MS = 120_000;
+export const START_TIMEOUT_MS = 100_000;
 export const STATUS_EVERY_MS = 2_000;
 const STATUS_TIMEOUT_MS = 10_000;
 /** Without an answer for this long while its process lives, a container is taken for hung and killed. */

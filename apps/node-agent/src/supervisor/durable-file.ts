@@ -9,6 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { DrvsError } from '@drvs/contracts';
 import type { z } from 'zod';
 
 /**
@@ -40,7 +41,7 @@ export function writeDurably(
   }
 }
 
-/** The parsed file, or null when there is none. @throws Error that names the file when it is damaged. */
+/** The parsed file, or null when there is none. @throws DrvsError that names the file when it is damaged. */
 export function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   let text: string;
   try {
@@ -52,6 +53,9 @@ export function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {
-    throw new Error(`${path} is damaged: ${(error as Error).message}`, { cause: error });
+    throw new DrvsError('Internal', `${path} is damaged: ${(error as Error).message}`, {
+      hint: 'Restore it from a backup. Where there is none, remove what it belongs to and make that again.',
+      cause: error,
+    });
   }
 }

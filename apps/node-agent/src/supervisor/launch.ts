@@ -17,7 +17,7 @@ const OPEN_FILES_MAX = 65_536;
 
 const JOIN_AND_BECOME =
   'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 71; shift; n=$((n-1)); done; ' +
-  `ulimit -c 0; ulimit -n ${OPEN_FILES_MAX} 2>/dev/null; umask 077; exec "$@"`;
+  `ulimit -c 0; ulimit -n ${OPEN_FILES_MAX} 2>/dev/null || ulimit -n "$(ulimit -H -n)"; umask 077; exec "$@"`;
 
 /** Runs `command` inside the group; without a usable group just with the resource limits of the shell. */
 export function joinAndBecome(group: Cgroup | null, command: readonly string[]): string[] {

@@ -1,9 +1,10 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ContainerSpec, type ContainerState, DrvsError } from '@drvs/contracts';
 import { userFor } from '../namespaces/privileges.js';
 import { certificateRequest, newKey } from './certificate-request.js';
 import { ContainerSupervisor, type SupervisorSettings } from './container-supervisor.js';
+import { findContainers, signal } from './host-processes.js';
 import { checkDrvmId, DOOMED, diskBytes, DrvmStore } from './drvm-store.js';
 
 /** DRVMs on one node at most: each is a process, a port and a folder. */
@@ -34,14 +35,7 @@ export class Supervisor {
       if (entry.name.endsWith(DOOMED)) rmSync(path, { recursive: true, force: true });
       else if (entry.isDirectory()) this.#open(entry.name);
     }
-    const { tree, log } = this.settings;
-    if (!tree.isEmpty) {
-      for (const name of tree.children('drvms')) {
-        if (this.#containers.has(name)) continue;
-        log.warn({ drvm: name }, 'removing the control group of a DRVM that is not here');
-        await tree.group('drvms', name).remove();
-      }
-    }
+    await this.#removeOrphanGroups();
     if (resumes) for (const container of this.#containers.values()) container.resume();
   }
 
@@ -52,6 +46,19 @@ export class Supervisor {
     } catch (error) {
       // One damaged folder must not keep the others from running.
       this.settings.log.error({ drvm: drvmId, err: error }, 'DRVM cannot be read and is left alone');
+    }
+  }
+
+  /** Groups of DRVMs that are not here, and of runs of the loader that outlived their agent. */
+  async #removeOrphanGroups(): Promise<void> {
+    const { tree, log } = this.settings;
+    if (tree.isEmpty) return;
+    for (const slot of tree.children('loader')) await tree.group('loader', slot).remove();
+    for (const name of tree.children('drvms')) {
+      // A DRVM whose files cannot be read is not here in memory, but it is on disk, and may run.
+      if (existsSync(join(this.root, name))) continue;
+      log.warn({ drvm: name }, 'removing the control group of a DRVM that is not here');
+      await tree.group('drvms', name).remove();
     }
   }
 
@@ -113,7 +120,16 @@ export class Supervisor {
     if (container) {
       await container.remove();
       this.#containers.delete(drvmId);
-    } else await new DrvmStore(join(this.root, drvmId), drvmId).remove();
+    } else await this.#removeUnread(drvmId);
+  }
+
+  /** A DRVM whose files could not be read can still be removed, with what runs of it. */
+  async #removeUnread(drvmId: string): Promise<void> {
+    const { tree } = this.settings;
+    const root = join(this.root, drvmId);
+    if (!tree.isEmpty) await tree.group('drvms', drvmId).remove();
+    for (const found of findContainers(root)) signal(found, 'SIGKILL');
+    await new DrvmStore(root, drvmId).remove();
   }
 
   list(): ContainerState[] {

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,7 +130,7 @@ export class AgentWorld implements AsyncDisposable {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }
-    removeGroups(this.data);
+    await removeGroups(this.data);
     rmSync(this.data, { recursive: true, force: true });
   }
 }
@@ -143,10 +143,14 @@ function readdirOr(path: string): string[] {
   }
 }
 
-/** Control groups of this world's agents, deepest first. */
-function removeGroups(data: string): void {
-  for (const folder of groupsOf(data))
-    execFileSync('find', [folder, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
+/** Control groups of this world's agents, deepest first; the kernel lets go of them when their processes are reaped. */
+async function removeGroups(data: string): Promise<void> {
+  await until('the control groups are gone', () => {
+    for (const folder of groupsOf(data)) {
+      spawnSync('find', [folder, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+'], { stdio: 'ignore' });
+    }
+    return groupsOf(data).length === 0;
+  });
 }
 
 /** Folders of this world's agents in all hierarchies. */
