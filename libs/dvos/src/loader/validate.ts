@@ -1,7 +1,7 @@
 import { DrvsError } from '@drvs/contracts';
-import { MalformedModule } from './binary.js';
+import { BinaryReader, MalformedModule } from './binary.js';
 import { FUEL, IMPORT_MODULES, type KnownImport, knownImport } from './imports.js';
-import { UnsupportedInstruction } from './instructions.js';
+import { requireNumber, UnsupportedInstruction } from './instructions.js';
 import { external, type FunctionType, type ParsedModule, parseModule } from './module.js';
 
 /** Larger programs would keep the instrumentation busy for minutes; a C or Rust program has a tenth of it. */
@@ -45,7 +45,11 @@ export function validate(bytes: Uint8Array): ValidatedModule {
   } catch (error) {
     throw refusal(error);
   }
-  checkSizes(parsed);
+  try {
+    checkSizes(parsed);
+  } catch (error) {
+    throw refusal(error);
+  }
   const imports = checkImports(parsed);
   checkMemory(parsed);
   checkExports(parsed);
@@ -117,12 +121,25 @@ function checkSizes(parsed: ParsedModule): void {
       `The program has ${parsed.functions.length} functions; at most ${MAXIMUM_FUNCTIONS} are taken`,
       'Compile for size (-Os) and let the linker drop what is not used (--gc-sections).',
     );
-  for (const [i, { start, end }] of parsed.bodies.entries())
+  for (const [i, { start, end }] of parsed.bodies.entries()) {
+    const index = i + parsed.importedFunctions.length;
     if (end - start > MAXIMUM_FUNCTION_BYTES)
       throw unsupported(
-        `Function ${i + parsed.importedFunctions.length} has ${end - start} bytes; at most ${MAXIMUM_FUNCTION_BYTES} are taken`,
+        `Function ${index} has ${end - start} bytes; at most ${MAXIMUM_FUNCTION_BYTES} are taken`,
         'Split the function, or compile with less inlining (-Os).',
       );
+    const reader = new BinaryReader(parsed.bytes, start, end);
+    let locals = 0;
+    for (let groups = reader.u32(); groups > 0; groups--) {
+      locals += reader.u32();
+      requireNumber(reader.u8());
+    }
+    if (locals > MAXIMUM_LOCALS)
+      throw unsupported(
+        `Function ${index} has ${locals} local variables; at most ${MAXIMUM_LOCALS} are taken`,
+        'Split the function, or compile it with optimisation (-Os).',
+      );
+  }
 }
 
 function checkImports(parsed: ParsedModule): KnownImport[] {
