@@ -38,7 +38,6 @@ export async function createApp(config: Config): Promise<NestFastifyApplication>
   await fastify.register(cookie);
   app.get(MetricsService).observe(fastify);
   app.useGlobalFilters(new ProblemFilter());
-  app.enableShutdownHooks([]);
   serveOpenApi(app, config.version);
   if (config.portalUrl !== null) await proxyPortal(app, config.portalUrl);
   return app;

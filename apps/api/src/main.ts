@@ -1,31 +1,55 @@
+import type { Server } from 'node:http';
 import { DrvsError } from '@drvs/contracts';
 import { createApp } from './app.js';
-import { readConfig } from './config/config.js';
+import { type Config, readConfig } from './config/config.js';
 import { PinoLogger } from './http/log.js';
 
+/** Requests under way get this long to end; then their connections are cut. */
+const DRAIN_MS = 4_000;
 /** After this long a graceful stop is given up. */
-const STOP_WITHIN_MS = 15_000;
+const STOP_WITHIN_MS = 12_000;
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
+  const { pino: log } = new PinoLogger(config.logLevel);
   const app = await createApp(config);
+  let isStopping = false;
   const stop = (signal: string) => {
-    setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+    if (isStopping) return;
+    isStopping = true;
+    log.info(`${signal}: stopping`);
+    setTimeout(() => (app.getHttpServer() as Server).closeAllConnections(), DRAIN_MS).unref();
+    setTimeout(() => {
+      log.error(`not stopped within ${STOP_WITHIN_MS} ms: giving up`);
+      process.exit(1);
+    }, STOP_WITHIN_MS).unref();
     app.close().then(
       () => process.exit(0),
-      () => process.exit(1),
+      (error: unknown) => {
+        log.error({ err: error }, 'the stop failed');
+        process.exit(1);
+      },
     );
-    console.error(`${signal}: stopping`);
   };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  await app.listen(config.port, config.host);
-  new PinoLogger(config.logLevel).log(`listening on ${await app.getUrl()}`, 'Main');
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  await app.listen(config.port, config.host).catch((cause: unknown) => {
+    throw busyPort(config, cause);
+  });
+  log.info(`listening on ${await app.getUrl()}`);
+}
+
+function busyPort({ host, port }: Config, cause: unknown): unknown {
+  if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') return cause;
+  return new DrvsError('StateConflict', `the port ${port} of ${host} is in use by another program`, {
+    hint: 'Stop that program, or choose another port with PORT.',
+    cause,
+  });
 }
 
 main().catch((thrown: unknown) => {
   const error = DrvsError.from(thrown);
   console.error(JSON.stringify({ level: 60, part: 'api', ...error.toBody() }));
-  if (error.cause instanceof Error) console.error(error.cause.stack);
+  if (error.code === 'Internal' && error.cause instanceof Error) console.error(error.cause.stack);
   process.exit(1);
 });

@@ -15,9 +15,12 @@ EXCEPTION
       USING HINT = 'As a superuser: CREATE ROLE drvs_app NOLOGIN; GRANT drvs_app TO ' || quote_ident(current_user) || ';';
 END $$;
 
+-- From PostgreSQL 16 on, whoever makes a role may grant it and still not take it on.
 DO $$
 BEGIN
-  IF NOT pg_has_role(current_user, 'drvs_app', 'MEMBER') THEN
+  IF NOT pg_has_role(
+    current_user, 'drvs_app', CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END
+  ) THEN
     EXECUTE format('GRANT drvs_app TO %I', current_user);
   END IF;
 END $$;

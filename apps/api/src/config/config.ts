@@ -60,7 +60,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
     throw new DrvsError('InvalidInput', `the environment is not usable: ${faults.join('; ')}`, {
-      hint: 'Set these variables as docs/configuration.md describes, and start again.',
+      hint: 'Correct these variables and start again.',
       details: { faults },
     });
   }

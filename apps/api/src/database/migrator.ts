@@ -37,7 +37,18 @@ async function migrationsIn(folder: string): Promise<{ name: string; sql: string
 export async function migrate(databaseUrl: string, folder = MIGRATIONS_FOLDER): Promise<string[]> {
   const wanted = await migrationsIn(folder);
   const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
-  await client.connect();
+  await client.connect().catch((cause: unknown) => {
+    const { message, code } = cause as { message: string; code?: string };
+    const { host, pathname } = new URL(databaseUrl);
+    throw new DrvsError(
+      'StateConflict',
+      `PostgreSQL does not let us in at ${host}${pathname}: ${message || code}`,
+      {
+        hint: 'See that the server runs, and that DATABASE_URL names a database, a user and a password that it knows.',
+        cause,
+      },
+    );
+  });
   try {
     const version = Number((await client.query('SHOW server_version_num')).rows[0].server_version_num);
     if (version < MIN_SERVER_VERSION) {
