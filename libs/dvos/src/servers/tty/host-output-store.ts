@@ -92,7 +92,15 @@ export class HostOutputStore implements OutputStore {
 
   create(number: number): void {
     this.remove(number);
-    this.#lines.set(number, new Line(number));
+    const line = new Line(number);
+    this.#lines.set(number, line);
+    line.segments.push(this.#segment(number, 0));
+    try {
+      // Its file is there from the beginning, so that the line is known after a crash too.
+      this.#descriptor(line.segments[0]!);
+    } catch (error) {
+      this.#onTrouble(`making ${line.segments[0]!.path}: ${(error as Error).message}`);
+    }
     this.#makeRoom();
   }
 

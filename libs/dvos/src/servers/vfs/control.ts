@@ -187,8 +187,8 @@ export class VfsControl {
 
   /** Follows links; of one that leads nowhere, the link itself. */
   stat(path: string): FileStat {
-    const status = this.#lookUp(path, FOLLOW);
-    if (status !== OK || !this.#vfs.lookup.inode) this.#find(path, 0);
+    this.#find(path, FOLLOW);
+    if (!this.#vfs.lookup.inode) this.#find(path, 0);
     if (!this.#vfs.lookup.inode) throw notFound(path);
     return describe(path, this.#vfs.lookup.inode);
   }

@@ -103,13 +103,11 @@ export function move(vfs: VfsState, inode: Inode | null, parent: Inode, name: st
   const { inode: replaced, parent: newParent, name: newName, mustBeDirectory } = vfs.lookup;
   if (!inode) return ENOENT;
   if (name === '' || newName === '') return EBUSY;
-  if (inode.entries) {
-    for (let above = newParent; ; above = above.parent!) {
-      if (above === inode) return EINVAL;
-      if (above === above.parent) break;
-    }
-  } else if (mustBeDirectory) return ENOTDIR;
+  if (isAbove(inode, newParent)) return EINVAL;
+  if (!inode.entries && mustBeDirectory) return ENOTDIR;
   if (replaced === inode) return OK;
+  // The file to be moved lies in it.
+  if (replaced && isAbove(replaced, parent)) return ENOTEMPTY;
   if (replaced) {
     if (inode.entries && !replaced.entries) return ENOTDIR;
     if (!inode.entries && replaced.entries) return EISDIR;
@@ -129,6 +127,13 @@ export function move(vfs: VfsState, inode: Inode | null, parent: Inode, name: st
     at: vfs.now(),
   });
   return OK;
+}
+
+function isAbove(inode: Inode, directory: Inode): boolean {
+  if (!inode.entries) return false;
+  let each = directory;
+  while (each !== inode && each !== each.parent) each = each.parent!;
+  return each === inode;
 }
 
 export const symlink: VfsCall = (vfs, process, { words }, data) => {

@@ -52,7 +52,7 @@ export const write: VfsCall = (vfs, process, { words }, data) => {
   if (inode.kind === FILE_CHARACTER_DEVICE) return writeDevice(vfs.devices, inode.device, filp.minor, data);
   const position = filp.flags & FD_APPEND ? inode.size : filp.position;
   const count = writeAt(vfs, inode, position, data);
-  if (count < 0) return count;
+  if (count <= 0) return count;
   filp.position = position + count;
   return synced(vfs, filp, count);
 };
