@@ -1,6 +1,7 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Enrolment, EnrolmentAnswer } from '@drvs/contracts';
+import { z } from 'zod';
 import { Public } from '../auth/public.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { Endpoint } from '../openapi/endpoint.js';
@@ -21,7 +22,7 @@ export class EnrolmentController {
     status: 201,
     isPublic: true,
   })
-  enrol(@Body(new ZodPipe(Enrolment)) enrolment: Enrolment): Promise<EnrolmentAnswer> {
+  enrol(@Body(new ZodPipe(Enrolment)) enrolment: z.infer<typeof Enrolment>): Promise<EnrolmentAnswer> {
     return this.enrolment.enrol(enrolment);
   }
 }

@@ -107,7 +107,7 @@ export class Reconciliation {
     try {
       await this.database.system(async (tx) => {
         const drvm = await tx.drvm.findUnique({ where: { id: drvmId } });
-        if (!drvm || drvm.wantedState !== 'running') return;
+        if (drvm?.wantedState !== 'running') return;
         await this.operations.start(tx, {
           kind: 'drvm.start',
           subject: `drvm/${name}`,

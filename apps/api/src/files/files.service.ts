@@ -6,7 +6,8 @@ import { AuditService } from '../audit/audit.service.js';
 import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database } from '../database/database.js';
-import { type FoundDrvm, HomeService } from '../processes/home.service.js';
+import type { DrvmRow } from '../drvms/drvm-view.js';
+import { HomeService } from '../processes/home.service.js';
 
 /** Files travel in pieces of this size, one at a time, so that neither end's memory holds more. */
 const PIECE_BYTES = 1_048_576;
@@ -121,19 +122,19 @@ export class FilesService {
     await this.#record(actor, found, 'file.remove', { path });
   }
 
-  #readable(actor: Actor, drvm: string): Promise<FoundDrvm> {
+  #readable(actor: Actor, drvm: string): Promise<DrvmRow> {
     requirePermission(actor, 'file:read');
     return this.home.find(actor, drvm);
   }
 
-  #writable(actor: Actor, drvm: string): Promise<FoundDrvm> {
+  #writable(actor: Actor, drvm: string): Promise<DrvmRow> {
     requirePermission(actor, 'file:write');
     return this.home.find(actor, drvm);
   }
 
   #record(
     actor: Actor,
-    { name, tenantId }: FoundDrvm,
+    { name, tenantId }: DrvmRow,
     action: string,
     details: Record<string, string>,
   ): Promise<void> {
@@ -144,7 +145,7 @@ export class FilesService {
 }
 
 /** The home container keeps all files, on its slice's disk. */
-const diskBytes = ({ slices }: FoundDrvm): number => (slices[0]?.diskGiB ?? 0) * GIB;
+const diskBytes = ({ slices }: DrvmRow): number => (slices[0]?.diskGiB ?? 0) * GIB;
 
 function requireFits(bytes: number, limit: number, drvm: string): void {
   if (bytes <= limit) return;

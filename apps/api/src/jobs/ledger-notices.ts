@@ -1,4 +1,4 @@
-import { EventEmitter, on, once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import pg from 'pg';
@@ -35,27 +35,26 @@ export class LedgerNotices implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** Resolves at the next notice about `id`, or after `ms`; rejects when `signal` aborts. */
-  async next(channel: LedgerChannel, id: string, ms: number, signal: AbortSignal): Promise<void> {
+  next(channel: LedgerChannel, id: string, ms: number, signal: AbortSignal): Promise<void> {
+    return this.#next(`${channel}/${id}`, ms, signal);
+  }
+
+  /** Resolves at the next notice of a channel, or after `ms`; rejects when `signal` aborts. */
+  nextOf(channel: LedgerChannel, ms: number, signal: AbortSignal): Promise<void> {
+    return this.#next(channel, ms, signal);
+  }
+
+  async #next(name: string, ms: number, signal: AbortSignal): Promise<void> {
     const end = new AbortController();
     const either = AbortSignal.any([signal, end.signal]);
     try {
       await Promise.race([
-        once(this.#emitter, `${channel}/${id}`, { signal: either }),
+        once(this.#emitter, name, { signal: either }),
         delay(Math.max(1, ms), undefined, { signal: either }),
       ]);
     } finally {
       end.abort();
     }
-  }
-
-  /** The ids of all notices of a channel, as they come. */
-  async *follow(channel: LedgerChannel, signal: AbortSignal): AsyncGenerator<string> {
-    for await (const [id] of on(this.#emitter, channel, { signal })) yield id as string;
-  }
-
-  onNotice(channel: LedgerChannel, listener: (id: string) => void): () => void {
-    this.#emitter.on(channel, listener);
-    return () => this.#emitter.off(channel, listener);
   }
 
   async #connect(): Promise<pg.Client> {

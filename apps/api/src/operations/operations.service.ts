@@ -164,21 +164,38 @@ export class OperationsService {
     this.#requireMayChange(actor, before);
     if (hasEnded(before.state)) throw conflict(before, 'It has ended: there is nothing to cancel.');
     const now = new Date();
-    const byRunner = CANCELLABLE_ONCE_BEGUN[before.kind];
-    const { count } = await this.database.as(actor, (tx) =>
-      byRunner
-        ? tx.operation.updateMany({
-            where: { id, state: { in: ['queued', 'running'] } },
-            data: { cancelRequestedAt: now },
-          })
-        : tx.operation.updateMany({
-            where: { id, state: 'queued' },
-            data: { state: 'cancelled', cancelRequestedAt: now, endedAt: now, error: CANCELLED },
-          }),
-    );
+    const count = CANCELLABLE_ONCE_BEGUN[before.kind]
+      ? await this.#askRunner(actor, id, now)
+      : await this.#cancelQueued(actor, id, now);
     const after = await this.show(actor, id);
     if (count === 0) throw conflict(after, `A ${after.kind} that has begun is finished.`);
     return after;
+  }
+
+  async #askRunner(actor: Actor, id: string, now: Date): Promise<number> {
+    const { count } = await this.database.as(actor, (tx) =>
+      tx.operation.updateMany({
+        where: { id, state: { in: ['queued', 'running'] } },
+        data: { cancelRequestedAt: now },
+      }),
+    );
+    return count;
+  }
+
+  /** With the request, what it wanted of the DRVM is taken back too. */
+  #cancelQueued(actor: Actor, id: string, now: Date): Promise<number> {
+    return this.database.as(actor, async (tx) => {
+      const { count } = await tx.operation.updateMany({
+        where: { id, state: 'queued' },
+        data: { state: 'cancelled', cancelRequestedAt: now, endedAt: now, error: CANCELLED },
+      });
+      const operation = await tx.operation.findUnique({ where: { id } });
+      const before = (operation?.params as { stateBefore?: unknown } | null)?.stateBefore;
+      if (count === 1 && operation?.drvmId && operation.kind.startsWith('drvm.') && before !== 'stopped') {
+        await tx.drvm.updateMany({ where: { id: operation.drvmId }, data: { wantedState: 'running' } });
+      }
+      return count;
+    });
   }
 
   /** Puts a failed operation in the queue again; steps that were done are not done again. */

@@ -58,6 +58,7 @@ const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
 const STOP_GRACE_MS = 5_000;
 /** A stop or deletion does not wait for a node that is down: the node is told when it comes back. */
 const AWAY_GRACE_MS = 3_000;
+const LOOK_FOR_DOWN_MS = 1_000;
 /** How often the containers of a starting DRVM are asked. */
 const STATUS_EVERY_MS = 200;
 const STATUS_TIMEOUT_MS = 2_000;
@@ -122,10 +123,12 @@ export class StepPerformer {
     await Promise.all(
       context.slices.map(async (slice) => {
         const key = `${context.operationId}.undo.${slice.index}.${Date.now()}`;
-        const options = { key, signal, withinMs: (await this.#isDown(slice)) ? AWAY_GRACE_MS : UNDO_MS };
         try {
-          if (creation) await this.#run(slice, 'drvm.delete', { ...ids(context) }, options);
-          else await this.#run(slice, 'drvm.stop', { ...ids(context), graceMs: STOP_GRACE_MS }, options);
+          await this.#whileUp(slice, { key, signal, withinMs: UNDO_MS }, (options) =>
+            creation
+              ? this.#run(slice, 'drvm.delete', ids(context), options)
+              : this.#run(slice, 'drvm.stop', { ...ids(context), graceMs: STOP_GRACE_MS }, options),
+          );
         } catch (error) {
           if (signal.aborted) throw error;
           // Nothing is lost: what a node still holds against the ledger it is told to remove at its next heartbeat.
@@ -387,14 +390,35 @@ export class StepPerformer {
     reason: string,
     work: (options: NodeJobOptions) => Promise<unknown>,
   ): Promise<StepOutcome> {
-    const isDown = await this.#isDown(slice);
     try {
-      await work(isDown ? { ...options, withinMs: Math.min(options.withinMs, AWAY_GRACE_MS) } : options);
+      await this.#whileUp(slice, options, work);
       return {};
     } catch (error) {
-      const { code } = DrvsError.from(error);
-      if (options.signal.aborted || code !== 'NodeUnreachable' || !(await this.#isDown(slice))) throw error;
+      if (options.signal.aborted || !(await this.#isDown(slice))) throw error;
       return { skipped: reason };
+    }
+  }
+
+  /** Waits for the node's work only as long as the node is not known to be down. */
+  async #whileUp(
+    slice: PlannedSlice,
+    options: NodeJobOptions,
+    work: (options: NodeJobOptions) => Promise<unknown>,
+  ): Promise<void> {
+    const end = new AbortController();
+    const watch = async () => {
+      for (let wait = AWAY_GRACE_MS; !end.signal.aborted; wait = LOOK_FOR_DOWN_MS) {
+        await delay(wait, undefined, { signal: end.signal });
+        if (await this.#isDown(slice))
+          end.abort(new DrvsError('NodeUnreachable', `${slice.nodeName} is down`));
+      }
+    };
+    const watched = watch().catch(() => undefined);
+    try {
+      await work({ ...options, signal: AbortSignal.any([options.signal, end.signal]) });
+    } finally {
+      end.abort();
+      await watched;
     }
   }
 

@@ -54,7 +54,7 @@ export class ProcessesController {
   start(
     @CurrentActor() actor: Actor,
     @Param('drvm') drvm: string,
-    @Body(new ZodPipe(StartProcess)) request: StartProcess,
+    @Body(new ZodPipe(StartProcess)) request: z.infer<typeof StartProcess>,
     @Req() { headers }: FastifyRequest,
   ): Promise<z.infer<typeof Started>> {
     const key = headers['idempotency-key'];

@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import { Controller, Get, Headers, Query, Req, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { DrvsError, type EventView, type Page } from '@drvs/contracts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Actor } from '../auth/actor.js';
+import { authenticateRequest } from '../auth/auth.guard.js';
+import { AuthService } from '../auth/auth.service.js';
+import { CurrentActor } from '../auth/current-actor.js';
+import { EventsService } from '../events/events.service.js';
+import { DEFAULT_PAGE, MAX_PAGE } from '../http/paging.js';
+import { ZodPipe } from '../http/zod.pipe.js';
+import { Endpoint } from '../openapi/endpoint.js';
+import { hangUpSignal } from '../operations/hang-up.js';
+import { EventStream } from './event-stream.service.js';
+
+const EventNumber = z.string().regex(/^\d{1,18}$/, 'the id of an event');
+const EventQuery = z.object({
+  since: EventNumber.optional(),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+});
+const EventAnswer = z.object({
+  id: z.string(),
+  at: z.string(),
+  kind: z.string(),
+  tenant: z.string().nullable(),
+  drvm: z.string().nullable(),
+  node: z.string().nullable(),
+  text: z.string(),
+});
+const EventPage = z.object({ items: z.array(EventAnswer), nextCursor: z.string().nullable() });
+/** A comment is sent this often, so that neither end nor what is between takes the silence for an end. */
+const COMMENT_EVERY_MS = 15_000;
+/** The rights of whoever listens are looked at again this often. */
+const RECHECK_MS = 5_000;
+
+@ApiTags('events')
+@Controller('api/v1/events')
+export class EventStreamController {
+  constructor(
+    private readonly events: EventsService,
+    private readonly stream: EventStream,
+    private readonly auth: AuthService,
+  ) {}
+
+  @Get()
+  @Endpoint({
+    summary: 'What happened after an event',
+    description:
+      'A page; `nextCursor` is the `since` of the next. With `Accept: text/event-stream` the events as they happen ' +
+      '(server-sent events), going on after `Last-Event-ID`.',
+    query: EventQuery,
+    answer: EventPage,
+  })
+  async list(
+    @CurrentActor() actor: Actor,
+    @Query(new ZodPipe(EventQuery)) { since, limit }: z.infer<typeof EventQuery>,
+    @Headers('accept') accept: string | undefined,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (!accept?.includes('text/event-stream')) {
+      await reply.send(await this.#page(actor, since ?? null, limit));
+      return;
+    }
+    if (lastEventId !== undefined && !EventNumber.safeParse(lastEventId).success) {
+      throw new DrvsError('InvalidInput', 'Last-Event-ID is not the id of an event', { field: 'Last-Event-ID' });
+    }
+    await this.#serve(actor, lastEventId ?? since ?? null, request, reply);
+  }
+
+  async #page(actor: Actor, since: string | null, limit: number): Promise<Page<EventView>> {
+    const items = await this.events.since(actor, since, limit);
+    return { items, nextCursor: items.at(-1)?.id ?? since };
+  }
+
+  /** Server-sent events (WHATWG HTML, 9.2). */
+  async #serve(actor: Actor, since: string | null, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const end = new AbortController();
+    const signal = AbortSignal.any([hangUpSignal(reply), end.signal]);
+    const { raw } = reply.hijack();
+    for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
+    raw.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    });
+    raw.write(': connected\n\n');
+    const comments = setInterval(() => raw.write(': alive\n\n'), COMMENT_EVERY_MS);
+    const recheck = setInterval(() => {
+      authenticateRequest(this.auth, request).catch(() => end.abort());
+    }, RECHECK_MS);
+    try {
+      for await (const event of this.stream.follow(actor, since, signal)) {
+        const text = `id: ${event.id}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;
+        if (!raw.write(text)) await once(raw, 'drain', { signal });
+      }
+    } catch (error) {
+      if (!signal.aborted) request.log.warn({ err: error }, 'a stream of events broke off');
+    } finally {
+      clearInterval(comments);
+      clearInterval(recheck);
+      raw.end();
+    }
+  }
+}

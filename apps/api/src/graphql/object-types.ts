@@ -1,0 +1,301 @@
+import { Field, Float, ID, InputType, Int, ObjectType } from '@nestjs/graphql';
+
+/**
+ * The objects of GraphQL: the views of REST by the same names, with their relations as fields. Times are ISO 8601 in
+ * UTC, `cpu` is in vCPUs.
+ */
+
+@ObjectType()
+export class Amounts {
+  @Field(() => Float) cpu!: number;
+  @Field(() => Int) memoryMiB!: number;
+  @Field(() => Int) diskGiB!: number;
+  @Field(() => Int) networkMbps!: number;
+}
+
+@ObjectType()
+export class Label {
+  @Field() key!: string;
+  @Field() value!: string;
+}
+
+@ObjectType()
+export class NetworkInterface {
+  @Field() name!: string;
+  @Field(() => String, { nullable: true }) mac!: string | null;
+  @Field(() => [String]) addresses!: string[];
+  @Field(() => Float, { nullable: true }) speedMbps!: number | null;
+  @Field() state!: string;
+}
+
+@ObjectType()
+export class Device {
+  @Field(() => ID) id!: string;
+  @Field() kind!: string;
+  @Field() name!: string;
+  @Field(() => String, { nullable: true }) path!: string | null;
+  @Field(() => Float, { nullable: true }) sizeBytes!: number | null;
+  @Field(() => [String]) traits!: string[];
+}
+
+@ObjectType({ description: 'What a DRVM holds on one node, and its container there' })
+export class Slice {
+  @Field(() => ID) id!: string;
+  @Field() node!: string;
+  @Field(() => ID) nodeId!: string;
+  @Field() drvm!: string;
+  @Field(() => ID) drvmId!: string;
+  @Field() tenant!: string;
+  @Field(() => Int) index!: number;
+  @Field(() => Float) cpu!: number;
+  @Field(() => Int) memoryMiB!: number;
+  @Field(() => Int) diskGiB!: number;
+  @Field() exclusive!: boolean;
+  @Field() state!: string;
+  @Field() isolation!: string;
+  @Field(() => Float) usedCpu!: number;
+  @Field(() => Int) usedMemoryMiB!: number;
+  @Field(() => Int) processes!: number;
+}
+
+@ObjectType({ description: 'A node; a tenant sees its own share of it as if that were all' })
+export class Node {
+  @Field(() => ID) id!: string;
+  @Field() name!: string;
+  @Field() state!: string;
+  @Field(() => Amounts, { description: 'Offered' }) capacity!: Amounts;
+  @Field(() => Amounts) reserved!: Amounts;
+  @Field(() => Amounts, { description: 'Measured' }) used!: Amounts;
+  @Field(() => Amounts, { description: 'Given to DRVMs' }) allocated!: Amounts;
+  @Field(() => String, { nullable: true }) exclusiveTo!: string | null;
+  @Field(() => [Label]) labels!: Label[];
+  @Field(() => String, { nullable: true }) lastSeenAt!: string | null;
+  @Field() agentVersion!: string;
+  @Field(() => Int) generation!: number;
+  @Field({ description: 'How strongly the node keeps containers to their limits' }) isolation!: string;
+  @Field(() => [Slice]) slices!: Slice[];
+  @Field(() => [NetworkInterface]) interfaces!: NetworkInterface[];
+  @Field(() => [Device]) devices!: Device[];
+}
+
+@ObjectType()
+export class Process {
+  @Field(() => Int) pid!: number;
+  @Field(() => Int) ppid!: number;
+  @Field() node!: string;
+  @Field() state!: string;
+  @Field(() => Float) cpuMs!: number;
+  @Field(() => Float) memoryBytes!: number;
+  @Field() command!: string;
+  @Field() startedAt!: string;
+  @Field(() => Int, { nullable: true }) exitCode!: number | null;
+  @Field(() => String, { nullable: true }) signal!: string | null;
+}
+
+@ObjectType()
+export class OperationStep {
+  @Field() name!: string;
+  @Field() state!: string;
+  @Field(() => String, { nullable: true }) startedAt!: string | null;
+  @Field(() => String, { nullable: true }) endedAt!: string | null;
+  @Field(() => String, { nullable: true }) error!: string | null;
+}
+
+@ObjectType()
+export class OperationError {
+  @Field() code!: string;
+  @Field() message!: string;
+  @Field(() => String, { nullable: true }) hint?: string;
+}
+
+@ObjectType()
+export class Operation {
+  @Field(() => ID) id!: string;
+  @Field() kind!: string;
+  @Field() state!: string;
+  @Field(() => Float) progress!: number;
+  @Field() subject!: string;
+  @Field(() => [OperationStep]) steps!: OperationStep[];
+  @Field(() => String, { nullable: true, description: 'JSON, as REST answers it' }) result!: string | null;
+  @Field(() => OperationError, { nullable: true }) error!: OperationError | null;
+  @Field() requestedBy!: string;
+  @Field() createdAt!: string;
+  @Field(() => String, { nullable: true }) endedAt!: string | null;
+}
+
+@ObjectType()
+export class Drvm {
+  @Field(() => ID) id!: string;
+  @Field() name!: string;
+  @Field() tenant!: string;
+  @Field(() => ID) tenantId!: string;
+  @Field() dvos!: string;
+  @Field() state!: string;
+  @Field({ description: 'Why it is not as wanted' }) detail!: string;
+  @Field() createdAt!: string;
+  @Field(() => Int) generation!: number;
+  @Field(() => [Slice]) slices!: Slice[];
+}
+
+@ObjectType()
+export class DrvmOperation {
+  @Field(() => Drvm) drvm!: Drvm;
+  @Field(() => Operation) operation!: Operation;
+}
+
+@ObjectType()
+export class PlanStep {
+  @Field() action!: string;
+  @Field() node!: string;
+  @Field(() => Float) cpu!: number;
+  @Field(() => Int) memoryMiB!: number;
+  @Field(() => Int) diskGiB!: number;
+  @Field() reason!: string;
+}
+
+@ObjectType()
+export class PlanRejection {
+  @Field() what!: string;
+  @Field() reason!: string;
+}
+
+@ObjectType()
+export class Plan {
+  @Field(() => ID) id!: string;
+  @Field() kind!: string;
+  @Field(() => [PlanStep]) steps!: PlanStep[];
+  @Field(() => [PlanRejection]) rejected!: PlanRejection[];
+}
+
+@ObjectType()
+export class Quota {
+  @Field(() => Float, { nullable: true }) cpu?: number;
+  @Field(() => Int, { nullable: true }) memoryMiB?: number;
+  @Field(() => Int, { nullable: true }) diskGiB?: number;
+  @Field(() => Int, { nullable: true }) networkMbps?: number;
+}
+
+@ObjectType()
+export class Tenant {
+  @Field(() => ID) id!: string;
+  @Field() name!: string;
+  @Field(() => Quota) quota!: Quota;
+  @Field(() => Amounts) used!: Amounts;
+}
+
+@ObjectType()
+export class User {
+  @Field(() => ID) id!: string;
+  @Field() name!: string;
+  @Field(() => String, { nullable: true }) tenant!: string | null;
+  @Field() role!: string;
+  @Field() createdAt!: string;
+  @Field(() => String, {
+    nullable: true,
+    description: 'Only in the answer to its creation, when it was made by the system',
+  })
+  password?: string;
+}
+
+@ObjectType()
+export class Viewer {
+  @Field(() => ID) id!: string;
+  @Field() name!: string;
+  @Field() role!: string;
+  @Field(() => String, { nullable: true }) tenant!: string | null;
+  @Field(() => String, { nullable: true }) csrfToken?: string;
+}
+
+@ObjectType()
+export class Event {
+  @Field(() => ID) id!: string;
+  @Field() at!: string;
+  @Field() kind!: string;
+  @Field(() => String, { nullable: true }) tenant!: string | null;
+  @Field(() => String, { nullable: true }) drvm!: string | null;
+  @Field(() => String, { nullable: true }) node!: string | null;
+  @Field() text!: string;
+}
+
+@ObjectType()
+export class FileStat {
+  @Field() path!: string;
+  @Field() kind!: string;
+  @Field(() => Float) size!: number;
+  @Field(() => Int) mode!: number;
+  @Field() modifiedAt!: string;
+}
+
+@ObjectType()
+export class Output {
+  @Field() text!: string;
+  @Field(() => Float) nextOffset!: number;
+  @Field(() => Float) lost!: number;
+  @Field(() => Int, { nullable: true }) exitCode!: number | null;
+  @Field(() => String, { nullable: true }) signal!: string | null;
+}
+
+@ObjectType()
+export class OutputChunk {
+  @Field() stream!: string;
+  @Field(() => Float) offset!: number;
+  @Field() text!: string;
+  @Field(() => Int, { nullable: true, description: 'Set in the last chunk, when the process has ended' })
+  exitCode!: number | null;
+  @Field(() => String, { nullable: true }) signal!: string | null;
+}
+
+@InputType()
+export class CreateDrvmInput {
+  @Field() name!: string;
+  @Field(() => String, { nullable: true }) tenant?: string;
+  @Field(() => String, { nullable: true, defaultValue: 'mol' }) dvos!: string;
+  @Field(() => Float) cpu!: number;
+  @Field(() => Int) memoryMiB!: number;
+  @Field(() => Int, { nullable: true }) diskGiB?: number;
+  @Field(() => Int, { nullable: true }) networkMbps?: number;
+  @Field(() => Int, { nullable: true }) nodeCount?: number;
+  @Field(() => [String], { nullable: true }) nodeNames?: string[];
+  @Field(() => Boolean, { nullable: true, defaultValue: false }) exclusive!: boolean;
+  @Field(() => String, { nullable: true }) policy?: string;
+}
+
+@InputType()
+export class VariableInput {
+  @Field() name!: string;
+  @Field() value!: string;
+}
+
+@InputType()
+export class DirectoryInput {
+  @Field() path!: string;
+  @Field() as!: string;
+}
+
+@InputType()
+export class RunProgramInput {
+  @Field({ description: 'A path inside the DRVM' }) program!: string;
+  @Field(() => [String], { nullable: true, defaultValue: [] }) args!: string[];
+  @Field(() => String, { nullable: true }) name?: string;
+  @Field(() => [VariableInput], { nullable: true, defaultValue: [] }) env!: VariableInput[];
+  @Field(() => [DirectoryInput], { nullable: true }) directories?: DirectoryInput[];
+  @Field(() => String, { nullable: true }) stdinPath?: string;
+  @Field(() => String, { nullable: true }) node?: string;
+  @Field(() => String, { nullable: true }) requestKey?: string;
+}
+
+@InputType()
+export class QuotaInput {
+  @Field(() => Float, { nullable: true }) cpu?: number;
+  @Field(() => Int, { nullable: true }) memoryMiB?: number;
+  @Field(() => Int, { nullable: true }) diskGiB?: number;
+  @Field(() => Int, { nullable: true }) networkMbps?: number;
+}
+
+@InputType()
+export class CreateUserInput {
+  @Field() name!: string;
+  @Field(() => String, { nullable: true }) tenant?: string;
+  @Field() role!: string;
+  @Field(() => String, { nullable: true }) password?: string;
+}

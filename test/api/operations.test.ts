@@ -1,0 +1,336 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { DrvsError, type OperationView } from '@drvs/contracts';
+import { SYSTEM } from '../../apps/api/src/agents/reconciliation.js';
+import { newEnrolmentToken } from '../../apps/api/src/auth/secrets.js';
+import { Database } from '../../apps/api/src/database/database.js';
+import { OperationsService } from '../../apps/api/src/operations/operations.service.js';
+import { AgentPeer } from '../support/agent-peer.js';
+import { startApi, type TestApi } from '../support/api.js';
+import { startPostgres, type TestPostgres } from '../support/postgres.js';
+
+let postgres: TestPostgres;
+let api: TestApi;
+let database: Database;
+let operations: OperationsService;
+let agents: AgentPeer[] = [];
+let tenantId: string;
+const signal = new AbortController().signal;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterAll(() => postgres?.stop());
+
+beforeEach(async () => {
+  api = await startApi(await postgres.createDatabase());
+  database = api.app.get(Database);
+  operations = api.app.get(OperationsService, { strict: false });
+  tenantId = (await database.unrestricted.tenant.create({ data: { name: 'physics' } })).id;
+  agents = [];
+});
+
+afterEach(async () => {
+  for (const agent of agents) agent.disconnect();
+  await api?.stop();
+});
+
+async function enrolToken(): Promise<string> {
+  const { token, hash } = newEnrolmentToken();
+  await database.unrestricted.enrolmentToken.create({
+    data: { hash, createdBy: 'user/test', expiresAt: new Date(Date.now() + 60_000) },
+  });
+  return token;
+}
+
+async function node(name: string): Promise<AgentPeer> {
+  const agent = new AgentPeer(api.url, name);
+  expect((await agent.enrol(await enrolToken())).status).toBe(201);
+  await agent.connect();
+  agents.push(agent);
+  return agent;
+}
+
+async function drvmOn(nodes: AgentPeer[], name = 'fisica'): Promise<{ drvmId: string; operationId: string }> {
+  return database.system(async (tx) => {
+    const drvm = await tx.drvm.create({ data: { name, tenantId } });
+    for (const [index, { nodeId }] of nodes.entries()) {
+      await tx.slice.create({
+        data: {
+          drvmId: drvm.id,
+          tenantId,
+          nodeId,
+          index,
+          cpuMilli: 500,
+          memoryMiB: 512,
+          diskGiB: 2,
+          networkMbps: 0,
+        },
+      });
+    }
+    const operation = await start(tx, 'drvm.create', drvm.id, name);
+    return { drvmId: drvm.id, operationId: operation.id };
+  });
+}
+
+const start = (
+  tx: Parameters<OperationsService['start']>[0],
+  kind: OperationView['kind'],
+  drvmId: string,
+  name = 'fisica',
+  params = {},
+) => operations.start(tx, { kind, subject: `drvm/${name}`, tenantId, drvmId, params, actor: SYSTEM });
+
+const request = (kind: OperationView['kind'], drvmId: string, params = {}) =>
+  database.system(async (tx) => (await start(tx, kind, drvmId, 'fisica', params)).id);
+
+const ended = (operationId: string) => operations.wait(SYSTEM, operationId, 20_000, signal);
+const drvmRow = (id: string) =>
+  database.unrestricted.drvm.findUnique({ where: { id }, include: { slices: true } });
+const given = async () =>
+  (await database.unrestricted.inventory.findMany({ where: { class: 'cpuMilli' } })).map(({ used }) => used);
+
+/** As if it had been away for long. */
+async function loseForGood(agent: AgentPeer): Promise<void> {
+  agent.disconnect();
+  await until('its last heartbeat is worked off', async () => {
+    await database.unrestricted.node.update({
+      where: { id: agent.nodeId },
+      data: { lastSeenAt: new Date(0) },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const row = await database.unrestricted.node.findUnique({ where: { id: agent.nodeId } });
+    return row?.lastSeenAt?.getTime() === 0;
+  });
+}
+
+async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false>,
+  withinMs = 10_000,
+): Promise<T> {
+  for (const end = Date.now() + withinMs; ; ) {
+    const seen = await look();
+    if (seen) return seen;
+    if (Date.now() > end) throw new Error(`not seen in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+describe('drvm.create', () => {
+  test('makes a running DRVM with certificates of its own on every node', async () => {
+    const nodes = [await node('node1'), await node('node2'), await node('node3')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    const operation = await ended(operationId);
+    expect(operation).toMatchObject({ state: 'succeeded', progress: 1, error: null });
+    expect(
+      operation.steps.every(({ state, startedAt, endedAt }) => state === 'succeeded' && startedAt && endedAt),
+    ).toBe(true);
+    expect(operation.steps).toHaveLength(9);
+    const drvm = await drvmRow(drvmId);
+    expect(drvm).toMatchObject({ state: 'running', wantedState: 'running', detail: '' });
+    expect(drvm?.slices.map(({ containerState }) => containerState)).toEqual([
+      'running',
+      'running',
+      'running',
+    ]);
+    const [one, two] = nodes.map(({ specs }) => specs.get(drvmId));
+    expect(one?.peers.map(({ nodeName, port }) => [nodeName, port])).toEqual([
+      ['node1', 20_000],
+      ['node2', 20_001],
+      ['node3', 20_002],
+    ]);
+    expect(one?.certificate).not.toBe(two?.certificate);
+    expect(one?.authorityCertificate).toBe(two?.authorityCertificate);
+    expect(JSON.stringify(one)).not.toContain('PRIVATE KEY');
+  });
+
+  test('leaves nothing behind when a node refuses, and says why', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    nodes[1]!.before = (method) => {
+      if (method === 'drvm.start')
+        throw new DrvsError('InsufficientResources', 'no memory left', { hint: 'add some' });
+    };
+    const { drvmId, operationId } = await drvmOn(nodes);
+    expect(await given()).toEqual([500, 500]);
+    const operation = await ended(operationId);
+    expect(operation).toMatchObject({
+      state: 'compensated',
+      error: { code: 'InsufficientResources', message: 'node2: no memory left', hint: 'add some' },
+    });
+    expect(operation.steps.map(({ state }) => state)).toContain('compensated');
+    expect(await drvmRow(drvmId)).toBeNull();
+    expect(await given()).toEqual([0, 0]);
+    for (const { containers } of nodes) expect(containers.size).toBe(0);
+  });
+
+  test('can be cancelled while it waits for a node that is away, and is undone', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    await loseForGood(nodes[1]!);
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await until('the first container is prepared', async () => nodes[0]!.calls.length > 0);
+    await operations.cancel(SYSTEM, operationId);
+    expect(await ended(operationId)).toMatchObject({ state: 'cancelled', error: { code: 'Cancelled' } });
+    expect(await drvmRow(drvmId)).toBeNull();
+    expect(await given()).toEqual([0, 0]);
+    expect(nodes[0]!.calls.at(-1)).toEqual({ method: 'drvm.delete', drvmId });
+  });
+
+  test('waits for an agent that dies in the middle, and goes on when it is back', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    let deaths = 0;
+    nodes[1]!.before = (method) => {
+      if (method !== 'drvm.start' || deaths++ > 0) return;
+      nodes[1]!.disconnect();
+      setTimeout(() => void nodes[1]!.connect(), 500);
+    };
+    const { drvmId, operationId } = await drvmOn(nodes);
+    expect(await ended(operationId)).toMatchObject({ state: 'succeeded' });
+    expect(deaths).toBe(2);
+    expect(nodes[1]!.containers.get(drvmId)?.state).toBe('running');
+  });
+});
+
+describe('the life of a DRVM', () => {
+  test('is stopped, started and deleted, and each of them once at a time', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await ended(operationId);
+    const generation = nodes[0]!.specs.get(drvmId)!.generation;
+
+    const stop = await request('drvm.stop', drvmId);
+    await expect(request('drvm.start', drvmId)).rejects.toThrow();
+    expect(await ended(stop)).toMatchObject({ state: 'succeeded' });
+    expect(await drvmRow(drvmId)).toMatchObject({ state: 'stopped', wantedState: 'stopped' });
+    expect(nodes.map(({ containers }) => containers.get(drvmId)?.state)).toEqual(['stopped', 'stopped']);
+
+    expect(await ended(await request('drvm.start', drvmId))).toMatchObject({ state: 'succeeded' });
+    expect(await drvmRow(drvmId)).toMatchObject({ state: 'running', wantedState: 'running' });
+    expect(nodes[0]!.specs.get(drvmId)!.generation).toBeGreaterThan(generation);
+
+    expect(await ended(await request('drvm.delete', drvmId))).toMatchObject({ state: 'succeeded' });
+    expect(await drvmRow(drvmId)).toBeNull();
+    expect(await given()).toEqual([0, 0]);
+    expect(nodes.map(({ containers }) => containers.size)).toEqual([0, 0]);
+  });
+
+  test('a start that fails leaves a stopped DRVM stopped', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await ended(operationId);
+    await ended(await request('drvm.stop', drvmId));
+    nodes[0]!.before = (method) => {
+      if (method === 'drvm.start') throw new DrvsError('Internal', 'cannot fork');
+    };
+    expect(await ended(await request('drvm.start', drvmId))).toMatchObject({ state: 'compensated' });
+    expect(await drvmRow(drvmId)).toMatchObject({ state: 'stopped', wantedState: 'stopped' });
+    expect(nodes.map(({ containers }) => containers.get(drvmId)?.state)).toEqual(['stopped', 'stopped']);
+  });
+
+  test('a failed migration leaves the process where it was, and can be tried again', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await ended(operationId);
+    const keys: unknown[] = [];
+    nodes[0]!.containerCall = (_, method, params) => {
+      keys.push(params.requestKey);
+      if (keys.length === 1) throw new DrvsError('MigrationFailed', 'node2 refused the image');
+      expect(method).toBe('process.migrate');
+      return { pid: 12, from: 'node1', to: 'node2', bytes: 65_536, pauseMs: 1.5, totalMs: 4, rounds: 1 };
+    };
+    const migration = await request('process.migrate', drvmId, { pid: 12, to: 'node2' });
+    expect(await ended(migration)).toMatchObject({ state: 'failed', error: { code: 'MigrationFailed' } });
+    await operations.retry(SYSTEM, migration);
+    expect(await ended(migration)).toMatchObject({
+      state: 'succeeded',
+      result: { pid: 12, from: 'node1', to: 'node2', bytes: 65_536 },
+      error: null,
+    });
+    expect(keys).toEqual([migration, migration]);
+    await expect(operations.retry(SYSTEM, migration)).rejects.toMatchObject({ code: 'StateConflict' });
+    await expect(operations.cancel(SYSTEM, migration)).rejects.toMatchObject({ code: 'StateConflict' });
+  });
+});
+
+describe('what a node holds is brought to what it should hold', () => {
+  test('a deletion ends while a node is down, which deletes its part when it comes back', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await ended(operationId);
+    await loseForGood(nodes[1]!);
+    const deletion = await ended(await request('drvm.delete', drvmId));
+    expect(deletion).toMatchObject({ state: 'succeeded' });
+    expect(deletion.steps.map(({ state }) => state)).toEqual(['succeeded', 'skipped', 'succeeded']);
+    expect(nodes[1]!.containers.has(drvmId)).toBe(true);
+    await nodes[1]!.connect();
+    await until('the container is gone', async () => !nodes[1]!.containers.has(drvmId));
+  });
+
+  test('a container that is missing is started again', async () => {
+    const nodes = [await node('node1')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await ended(operationId);
+    nodes[0]!.containers.delete(drvmId);
+    await until('it runs again', async () => nodes[0]!.containers.get(drvmId)?.state === 'running');
+    await until('the DRVM is running', async () => (await drvmRow(drvmId))?.state === 'running');
+  });
+
+  test('a DRVM with a failed container is degraded, and running when it is back', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await ended(operationId);
+    const good = nodes[1]!.containers.get(drvmId)!;
+    nodes[1]!.containers.set(drvmId, { ...good, state: 'failed' });
+    const degraded = await until('degraded', async () => {
+      const row = await drvmRow(drvmId);
+      return row?.state === 'degraded' ? row : undefined;
+    });
+    expect(degraded.detail).toBe('the container on node2 has failed');
+    nodes[1]!.containers.set(drvmId, good);
+    await until('running', async () => (await drvmRow(drvmId))?.state === 'running');
+  });
+
+  test('an inventory that shrinks below what is given keeps what is given', async () => {
+    const [agent] = [await node('node1')];
+    const { operationId } = await drvmOn([agent]);
+    await ended(operationId);
+    agent.emit('inventory', agent.inventory({ ...agent.offered, cpuMilli: 300 }));
+    const row = await until('shrunk', async () => {
+      const cpu = await database.unrestricted.inventory.findUnique({
+        where: { nodeId_class: { nodeId: agent.nodeId, class: 'cpuMilli' } },
+      });
+      return cpu?.total === 300 ? cpu : undefined;
+    });
+    expect(row.used).toBe(500);
+    await until('told', async () =>
+      database.unrestricted.event
+        .findFirst({ where: { kind: 'node.overcommitted', nodeId: agent.nodeId } })
+        .then(Boolean),
+    );
+  });
+});
+
+describe('enrolment and the channel', () => {
+  test('a token is good once', async () => {
+    const token = await enrolToken();
+    expect((await new AgentPeer(api.url, 'node1').enrol(token)).status).toBe(201);
+    const again = await new AgentPeer(api.url, 'node2').enrol(token);
+    expect(again.status).toBe(401);
+    expect(await again.json()).toMatchObject({ code: 'NotAuthenticated', field: 'token' });
+  });
+
+  test('a connected node is not pushed aside by another of its name; one that is away gets a new credential', async () => {
+    const agent = await node('node1');
+    const other = new AgentPeer(api.url, 'node1');
+    expect((await other.enrol(await enrolToken())).status).toBe(409);
+    await loseForGood(agent);
+    await until('taken over', async () => (await other.enrol(await enrolToken())).status === 201);
+    expect(other.nodeId).toBe(agent.nodeId);
+    await expect(agent.connect()).rejects.toThrow('HTTP 401');
+    await other.connect();
+    other.disconnect();
+  });
+
+  test('a credential that is not known is refused', async () => {
+    await expect(new AgentPeer(api.url, 'node1').connect('nonsense')).rejects.toThrow('HTTP 401');
+  });
+});

@@ -1,0 +1,239 @@
+import 'reflect-metadata';
+import { webcrypto } from 'node:crypto';
+import {
+  type AgentMethod,
+  AgentMethods,
+  type ContainerSpec,
+  type ContainerState,
+  DrvsError,
+  type EnrolmentAnswer,
+  type NodeInventory,
+  type ResourceAmounts,
+  type RpcContext,
+  RpcPeer,
+} from '@drvs/contracts';
+import * as x509 from '@peculiar/x509';
+import { WebSocket } from 'ws';
+import { websocketPipe } from '../../apps/api/src/agents/websocket-pipe.js';
+
+const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
+export type ContainerCall = (
+  drvmId: string,
+  method: string,
+  params: Record<string, unknown>,
+  context: RpcContext,
+) => unknown | Promise<unknown>;
+
+/**
+ * The agent's end of the channel: it speaks the protocol and keeps the state of containers, but runs none. For tests
+ * of the API alone; what an agent really does is tested with real ones.
+ */
+export class AgentPeer {
+  readonly containers = new Map<string, ContainerState>();
+  readonly specs = new Map<string, ContainerSpec>();
+  readonly calls: { method: AgentMethod; drvmId: string | undefined }[] = [];
+  /** Called before a method does its work; what it throws is the answer, what it waits for delays it. */
+  before: (method: AgentMethod, drvmId: string | undefined) => void | Promise<void> = () => undefined;
+  containerCall: ContainerCall = (_, method) => {
+    throw new DrvsError('NotFound', `no ${method} here`);
+  };
+  #credential = '';
+  #peer: RpcPeer | null = null;
+  #socket: WebSocket | null = null;
+  #beats: NodeJS.Timeout | null = null;
+  #requests = new Map<string, Promise<string>>();
+  nodeId = '';
+
+  constructor(
+    readonly url: string,
+    readonly name: string,
+    readonly offered: ResourceAmounts = {
+      cpuMilli: 4_000,
+      memoryMiB: 4_096,
+      diskGiB: 100,
+      networkMbps: 1_000,
+    },
+    readonly heartbeatMs = 200,
+  ) {}
+
+  inventory(offered = this.offered): NodeInventory {
+    return {
+      hostname: `${this.name}.test`,
+      arch: 'x64',
+      os: 'Debian 12',
+      kernel: '6.1',
+      cpuModel: 'test',
+      host: offered,
+      offered,
+      interfaces: [{ name: 'eth0', mac: null, addresses: ['192.0.2.1'], speedMbps: 1_000, state: 'up' }],
+      devices: [],
+      traits: [],
+      enforcement: { cpu: 'fuel-only', memory: 'kernel-only', namespaces: [], user: 'shared-uid', notes: [] },
+      agentVersion: '0.1.0',
+    };
+  }
+
+  async enrol(token: string): Promise<Response> {
+    const response = await fetch(`${this.url}/agent/v1/enrol`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token, name: this.name, inventory: this.inventory() }),
+    });
+    if (response.ok) {
+      const answer = (await response.clone().json()) as EnrolmentAnswer;
+      this.#credential = answer.credential;
+      this.nodeId = answer.nodeId;
+    }
+    return response;
+  }
+
+  /** @throws Error with the HTTP status when the API refuses the channel */
+  async connect(credential = this.#credential): Promise<void> {
+    const socket = new WebSocket(`${this.url.replace('http', 'ws')}/agent/v1/channel`, {
+      headers: { authorization: `Bearer ${credential}` },
+    });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('open', resolve);
+      socket.once('unexpected-response', (_, response) => reject(new Error(`HTTP ${response.statusCode}`)));
+      socket.once('error', reject);
+    });
+    socket.on('error', () => undefined);
+    const peer = new RpcPeer(websocketPipe(socket), 'the API');
+    for (const method of Object.keys(AgentMethods) as AgentMethod[]) {
+      peer.handle(method, (params, context) => this.#serve(method, params, context));
+    }
+    this.#socket = socket;
+    this.#peer = peer;
+    peer.emit('inventory', this.inventory());
+    this.beat();
+    this.#beats = setInterval(() => this.beat(), this.heartbeatMs);
+    peer.onClosed(() => {
+      if (this.#beats) clearInterval(this.#beats);
+    });
+  }
+
+  /** Keeps connecting again, as an agent does, until `disconnect`. */
+  async stayConnected(): Promise<void> {
+    this.#staying = true;
+    while (this.#staying) {
+      try {
+        await this.connect();
+        await new Promise<void>((resolve) => this.#peer?.onClosed(() => resolve()));
+      } catch {
+        // The API is away; it comes back.
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+  #staying = false;
+
+  get isConnected(): boolean {
+    return this.#peer !== null && !this.#peer.isClosed;
+  }
+
+  emit(name: string, params: unknown): void {
+    this.#peer?.emit(name, params);
+  }
+
+  beat(): void {
+    this.#peer?.emit('heartbeat', {
+      at: new Date().toISOString(),
+      used: { cpuMilli: 100.4, memoryMiB: 512, diskGiB: 1, networkMbps: 0 },
+      load1: 0.1,
+      containers: [...this.containers.values()],
+    });
+  }
+
+  disconnect(): void {
+    this.#staying = false;
+    if (this.#beats) clearInterval(this.#beats);
+    this.#peer?.close('the agent ends');
+    this.#socket?.terminate();
+    this.#peer = null;
+  }
+
+  async #serve(method: AgentMethod, raw: unknown, context: RpcContext): Promise<unknown> {
+    const drvmId = (raw as { drvmId?: string }).drvmId;
+    if (method !== 'container.call' && method !== 'drvm.list') this.calls.push({ method, drvmId });
+    await this.before(method, drvmId);
+    switch (method) {
+      case 'drvm.prepare': {
+        const { drvmId: id, index } = AgentMethods[method].params.parse(raw);
+        const request = this.#requests.get(id) ?? certificateRequest();
+        this.#requests.set(id, request);
+        return { certificateRequest: await request, host: '127.0.0.1', port: 20_000 + index };
+      }
+      case 'drvm.start': {
+        const spec = AgentMethods[method].params.parse(raw);
+        this.specs.set(spec.drvmId, spec);
+        const state = containerState(spec.drvmId, spec.generation, 'running');
+        this.containers.set(spec.drvmId, state);
+        return state;
+      }
+      case 'drvm.stop':
+        if (drvmId && this.containers.has(drvmId))
+          this.containers.set(drvmId, containerState(drvmId, 1, 'stopped'));
+        return {};
+      case 'drvm.delete':
+        if (drvmId) {
+          this.containers.delete(drvmId);
+          this.specs.delete(drvmId);
+          this.#requests.delete(drvmId);
+        }
+        return {};
+      case 'drvm.list':
+        return [...this.containers.values()];
+      case 'container.call': {
+        const call = AgentMethods[method].params.parse(raw);
+        if (!this.containers.has(call.drvmId))
+          throw new DrvsError('ContainerUnreachable', 'no such container');
+        if (call.method === 'container.status') return this.#status(call.drvmId);
+        return this.containerCall(call.drvmId, call.method, call.params as Record<string, unknown>, context);
+      }
+    }
+  }
+
+  #status(drvmId: string) {
+    const { state } = this.containers.get(drvmId)!;
+    return {
+      drvmId,
+      index: this.specs.get(drvmId)?.index ?? 0,
+      state: state === 'running' ? 'running' : 'starting',
+      detail: '',
+      incarnation: 'i',
+      osPid: 1,
+      processes: 0,
+      guestMemoryBytes: 0,
+      residentBytes: 0,
+      cpuMs: 0,
+      links: [],
+    };
+  }
+}
+
+async function certificateRequest(): Promise<string> {
+  const keys = await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: EC });
+  return request.toString('pem');
+}
+
+export function containerState(
+  drvmId: string,
+  generation: number,
+  state: ContainerState['state'],
+): ContainerState {
+  return {
+    drvmId,
+    generation,
+    state,
+    detail: '',
+    osPid: state === 'running' ? 4242 : null,
+    cpuMs: 0,
+    residentBytes: 100 * 1_048_576,
+    guestMemoryBytes: 0,
+    processes: state === 'running' ? 3 : 0,
+    restarts: 0,
+    isolation: 'cpu: fuel-only',
+  };
+}
