@@ -110,7 +110,10 @@ async function firstThatWorks(
   places: Iterable<ControllerPlace>,
   failures: string[],
 ): Promise<ControllerPlace | null> {
+  const tried = new Set<string>();
   for (const place of places) {
+    if (tried.has(place.base)) continue;
+    tried.add(place.base);
     try {
       await tryPlace(place);
       return place;

@@ -49,6 +49,7 @@ const POLL_SLOW_MS = 250;
 const FLUSH_MS = 5_000;
 const KILLED_WITHIN_MS = 10_000;
 const EXIT_EVENT_MS = 500;
+const REAPED_WITHIN_MS = 500;
 export const LOG_MAX_BYTES = 4 * 1024 * 1024;
 const LOG_TAIL_BYTES = 600;
 
@@ -66,6 +67,8 @@ export interface SupervisorSettings {
 interface Running {
   process: ProcessIdentity;
   wrapper: ProcessIdentity | null;
+  /** The host user that it runs as; null: the agent's. */
+  uid: number | null;
   isolation: string;
   startedAtMs: number;
   link: ContainerLink | null;
@@ -84,6 +87,8 @@ export class ContainerSupervisor {
   #restarts = 0;
   #running: Running | null = null;
   #watch: { abort: AbortController; ended: Promise<void> } | null = null;
+  /** Set while the watch waits before the next start. */
+  #endDelay: (() => void) | null = null;
   /** start, stop and remove, one after another. */
   #turn: Promise<unknown> = Promise.resolve();
   /** Those who wait for the container to be up; told also of an attempt that failed. */
@@ -127,9 +132,9 @@ export class ContainerSupervisor {
       if (!this.#watch) {
         this.#policy.reset();
         this.#beginWatch();
-      } else if (this.#isUp) {
-        await this.#update(spec, place);
-      }
+      } else if (this.#isUp && this.#running) {
+        await this.#update(this.#running, spec, place);
+      } else this.#endDelay?.();
       return { up: this.#isUp ? Promise.resolve() : this.#untilUp() };
     });
     await up;
@@ -180,7 +185,8 @@ export class ContainerSupervisor {
       state: this.#state,
       detail: this.#detail,
       osPid: running?.process.pid ?? null,
-      cpuMs: (running && this.#group()?.usage().cpuMs) ?? stat?.cpuMs ?? 0,
+      // The group's figure goes on over restarts of the process.
+      cpuMs: this.#group()?.usage().cpuMs ?? stat?.cpuMs ?? 0,
       residentBytes: stat?.residentBytes ?? 0,
       guestMemoryBytes: running?.status?.guestMemoryBytes ?? 0,
       processes: running?.status?.processes ?? 0,
@@ -269,14 +275,27 @@ export class ContainerSupervisor {
     return place;
   }
 
-  async #update(spec: ContainerSpec, place: Place): Promise<void> {
-    const running = this.#running;
-    if (!running?.link || isDeepStrictEqual(running.applied, spec)) return;
+  async #update(running: Running, spec: ContainerSpec, place: Place): Promise<void> {
+    if (!running.link || isDeepStrictEqual(running.applied, spec)) return;
     this.#limit(spec);
     await running.link.peer.call('container.update', spec);
     running.applied = spec;
     running.isolation = this.#isolation(spec, place);
     this.#writeRuntime(running);
+  }
+
+  /**
+   * A spec that came while the container was starting, or that the last agent kept and could not hand over. A container
+   * that cannot take it goes on with the one it has: that is no reason to end a DRVM.
+   */
+  async #handOver(running: Running, place: Place): Promise<void> {
+    try {
+      this.#group()?.create();
+      await this.#update(running, this.#spec as ContainerSpec, place);
+    } catch (error) {
+      this.settings.log.warn({ drvm: this.drvmId, err: error }, 'newer spec not handed over yet');
+      this.#become('degraded', `its newer spec cannot be applied: ${(error as Error).message}`);
+    }
   }
 
   #group(): Cgroup | null {
@@ -375,8 +394,16 @@ export class ContainerSupervisor {
         hasGivenUp ? `${end}; given up for now, ${again}` : `${end}; ${again}`,
       );
       this.#tellWaiters(new DrvsError('ContainerUnreachable', `DRVM ${this.drvmId} did not start: ${end}`));
-      await sleep(delayMs, undefined, { signal: aborted }).catch(() => {});
+      await this.#delay(delayMs, aborted);
     }
+  }
+
+  /** Ends early when a start is asked for. */
+  async #delay(delayMs: number, aborted: AbortSignal): Promise<void> {
+    const asked = new AbortController();
+    this.#endDelay = () => asked.abort();
+    await sleep(delayMs, undefined, { signal: AbortSignal.any([aborted, asked.signal]) }).catch(() => {});
+    this.#endDelay = null;
   }
 
   /** A container that an earlier agent started and that still runs, or null. */
@@ -387,6 +414,7 @@ export class ContainerSupervisor {
     const running: Running = {
       process: runtime.process,
       wrapper: runtime.wrapper,
+      uid: runtime.uid,
       isolation: runtime.isolation,
       startedAtMs: Date.parse(runtime.startedAt),
       link: null,
@@ -395,13 +423,7 @@ export class ContainerSupervisor {
       exit: null,
     };
     try {
-      await this.#connect(running, place, aborted);
-      const spec = this.#spec as ContainerSpec;
-      this.#group()?.create();
-      this.#limit(spec);
-      // The last agent may have died between keeping a newer spec and handing it over.
-      await running.link?.peer.call('container.update', spec);
-      running.applied = spec;
+      await this.#connect(running, aborted);
       this.settings.log.info(
         { drvm: this.drvmId, pid: running.process.pid },
         'running container taken up again',
@@ -465,7 +487,7 @@ export class ContainerSupervisor {
     try {
       const running = await this.#identify(child, spec, aborted, exit);
       this.#writeRuntime(running);
-      await this.#connect(running, place, aborted);
+      await this.#connect(running, aborted);
       settings.log.info({ drvm: this.drvmId, pid: running.process.pid }, 'container started');
       return running;
     } catch (error) {
@@ -496,6 +518,7 @@ export class ContainerSupervisor {
         return {
           process: { pid: inner.pid, startTicks: inner.startTicks },
           wrapper: wrapper && { pid: wrapper.pid, startTicks: wrapper.startTicks },
+          uid: this.#uid(this.store.place() as Place),
           isolation: this.#isolation(spec, this.store.place() as Place),
           startedAtMs: Date.now(),
           link: null,
@@ -510,7 +533,7 @@ export class ContainerSupervisor {
   }
 
   /** Opens the control socket and waits until the container says that it is up. */
-  async #connect(running: Running, place: Place, aborted: AbortSignal): Promise<void> {
+  async #connect(running: Running, aborted: AbortSignal): Promise<void> {
     const deadline = performance.now() + START_TIMEOUT_MS;
     let trouble = 'it has not opened its control socket';
     let pauseMs = POLL_MS;
@@ -522,7 +545,7 @@ export class ContainerSupervisor {
           running.link = await ContainerLink.open(
             this.store.folder.socket,
             this.drvmId,
-            this.#uid(place),
+            running.uid,
             this.settings.hooks,
           );
         }
@@ -545,8 +568,8 @@ export class ContainerSupervisor {
     const memoryKills = this.#group()?.usage().memoryKills ?? 0;
     let answeredAt = performance.now();
     let wake: () => void = () => {};
-    await this.#update(this.#spec as ContainerSpec, place);
     this.#note(running.status as ContainerStatus);
+    await this.#handOver(running, place);
     this.#tellWaiters(null);
     running.link?.peer.onClosed(() => wake());
     while (!aborted.aborted) {
@@ -567,7 +590,7 @@ export class ContainerSupervisor {
           running.link = await ContainerLink.open(
             this.store.folder.socket,
             this.drvmId,
-            this.#uid(place),
+            running.uid,
             this.settings.hooks,
           );
           running.link.peer.onClosed(() => wake());
@@ -575,6 +598,7 @@ export class ContainerSupervisor {
         running.status = await running.link.status(STATUS_TIMEOUT_MS);
         answeredAt = performance.now();
         this.#note(running.status);
+        await this.#handOver(running, place);
       } catch (error) {
         const silentMs = performance.now() - answeredAt;
         if (silentMs > HUNG_AFTER_MS) {
@@ -632,7 +656,6 @@ export class ContainerSupervisor {
 
   async #kill(running: Pick<Running, 'process' | 'wrapper'>): Promise<void> {
     signal(running.process, 'SIGKILL');
-    if (running.wrapper) signal(running.wrapper, 'SIGKILL');
     if (!(await untilGone(running.process, KILLED_WITHIN_MS))) {
       throw new DrvsError('Internal', `process ${running.process.pid} of DRVM ${this.drvmId} does not die`, {
         hint: 'It waits for the host (a disk that does not answer?). Look at the host.',
@@ -640,12 +663,14 @@ export class ContainerSupervisor {
     }
   }
 
-  /** Ends every process of this folder. */
+  /** Ends every process of this folder. A wrapper ends by itself when it has reaped what it wraps. */
   async #killStrays(): Promise<void> {
     for (let round = 0; round < KILLED_WITHIN_MS / POLL_MS; round++) {
       const found = findContainers(this.store.folder.root);
       if (found.length === 0) return;
-      for (const stray of found) signal(stray, 'SIGKILL');
+      for (const stray of found) {
+        if (stray.role !== 'wrapper' || round * POLL_MS >= REAPED_WITHIN_MS) signal(stray, 'SIGKILL');
+      }
       await sleep(POLL_MS);
     }
     throw new Error('a process of an earlier start does not die');
@@ -656,6 +681,7 @@ export class ContainerSupervisor {
       boot: bootId(),
       process: running.process,
       wrapper: running.wrapper,
+      uid: running.uid,
       isolation: running.isolation,
       startedAt: new Date(running.startedAtMs).toISOString(),
     };

@@ -38,6 +38,8 @@ export const Runtime = z.object({
   process: Identity,
   /** unshare(1) around it. */
   wrapper: Identity.nullable(),
+  /** The host user that it runs as; null: the agent's. */
+  uid: z.int().nullable(),
   isolation: z.string(),
   startedAt: z.string(),
 });
