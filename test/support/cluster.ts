@@ -1,7 +1,7 @@
-import { DrvsError } from '@drvs/contracts';
+import { DrvsError, type Role } from '@drvs/contracts';
 import { newApiToken, newEnrolmentToken } from '../../apps/api/src/auth/secrets.js';
 import { Database } from '../../apps/api/src/database/database.js';
-import type { Role } from '../../apps/api/src/gen/client.js';
+
 import { AgentPeer } from './agent-peer.js';
 import type { TestApi } from './api.js';
 

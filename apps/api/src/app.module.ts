@@ -9,9 +9,11 @@ import { ConfigModule } from './config/config.module.js';
 import type { SecretBox } from './config/secret-box.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DrvmsModule } from './drvms/drvms.module.js';
+import { EventStreamModule } from './event-stream/event-stream.module.js';
 import { EventsModule } from './events/events.module.js';
 import { FilesModule } from './files/files.module.js';
 import { FirstStartModule } from './first-start/first-start.module.js';
+import { GraphqlModule } from './graphql/graphql.module.js';
 import { HealthModule } from './health/health.module.js';
 import { ETagInterceptor } from './http/etag.js';
 import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
@@ -51,6 +53,8 @@ export class AppModule {
         OperationsModule,
         ProcessesModule,
         FilesModule,
+        EventStreamModule,
+        GraphqlModule,
       ],
       providers: [
         // The outer one first: a repeated answer gets no ETag of its own, it has kept the first one's.
