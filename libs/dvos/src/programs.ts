@@ -59,9 +59,13 @@ export class Programs {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
     if (program === null) {
-      throw new DrvsError('NotFound', `the program ${hash.slice(0, 12)} is no longer kept in instrumented form`, {
-        hint: 'Start the program again from its file.',
-      });
+      throw new DrvsError(
+        'NotFound',
+        `the program ${hash.slice(0, 12)} is no longer kept in instrumented form`,
+        {
+          hint: 'Start the program again from its file.',
+        },
+      );
     }
     const bytes = await this.instrument(hash, program);
     const half = join(this.#folder, `${hash}.half`);

@@ -1,4 +1,14 @@
-import { EFAULT, EINVAL, type Endpoint, GRANT_READ, GRANT_WRITE, MESSAGE_BYTES, OK, PM, SUSPENDED } from '@drvs/drvmm-core';
+import {
+  EFAULT,
+  EINVAL,
+  type Endpoint,
+  GRANT_READ,
+  GRANT_WRITE,
+  MESSAGE_BYTES,
+  OK,
+  PM,
+  SUSPENDED,
+} from '@drvs/drvmm-core';
 import { PM_GETPID, PM_KILL, PM_MIGRATE } from '../pm-calls.js';
 import type { GuestProcess } from './process.js';
 import type { SystemCalls } from './processor.js';
@@ -78,7 +88,8 @@ export function dvosCalls(node: NodeView): SystemCalls {
         if (!takeMessage(process, pointer >>> 0)) return EFAULT;
         process.step = 1;
         const { ipc } = process.host;
-        if (process.settle(ipc.send(process.endpoint, to as Endpoint, process.message)) === SUSPENDED) return SUSPENDED;
+        if (process.settle(ipc.send(process.endpoint, to as Endpoint, process.message)) === SUSPENDED)
+          return SUSPENDED;
       }
       return process.outcome;
     },

@@ -14,7 +14,11 @@ export function endingOfExit(code: number): Ending {
 }
 
 export function endingOfSignal(number: number, reason: string | null = null): Ending {
-  return { exitCode: exitCodeOfSignal(number), signal: signalByNumber(number)?.name ?? `SIG${number}`, reason };
+  return {
+    exitCode: exitCodeOfSignal(number),
+    signal: signalByNumber(number)?.name ?? `SIG${number}`,
+    reason,
+  };
 }
 
 /** A guest gives up by executing `unreachable`; clang's `abort` and `__builtin_trap` come out as that. */

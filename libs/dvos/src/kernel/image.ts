@@ -24,7 +24,8 @@ export interface ProcessRecord {
   readonly wakeAt: number | null;
   readonly isStopped: boolean;
   readonly step: number;
-  readonly scratch: readonly number[];
+  /** Doubles as the hexadecimal of their bits. */
+  readonly scratch: readonly string[];
   readonly outcome: number;
   readonly hasResult: boolean;
   readonly result: number;

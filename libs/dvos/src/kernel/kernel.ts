@@ -1,9 +1,15 @@
 import { createHash, type Hash } from 'node:crypto';
 import { DrvsError } from '@drvs/contracts';
-import { type Endpoint, type IpcKernel, OK, PEER_PRIVILEGES, formatEndpoint } from '@drvs/drvmm-core';
-import { LOADER_VERSION } from '../loader/meta.js';
+import {
+  type Endpoint,
+  type IpcKernel,
+  OK,
+  PEER_PRIVILEGES,
+  formatEndpoint,
+  statusName,
+} from '@drvs/drvmm-core';
 import { type Ending, endingOfSignal } from './ending.js';
-import { type PackedRecord, packRecord, unpackRecord } from './image.js';
+import { packRecord, unpackRecord } from './image.js';
 import { applyPart, memoryParts } from './machine-state.js';
 import type { CompiledModule, Modules } from './modules.js';
 import { GuestProcess, PAGE_BYTES, type ProcessHost, type ProcessIdentity, Wait } from './process.js';
@@ -19,6 +25,9 @@ export interface ProcessCounters {
   readonly cpuMs: number;
   readonly memoryBytes: number;
 }
+
+/** Migrations remembered as called off: more than can be under way in a DRVM. */
+const CALLED_OFF_MOST = 4096;
 
 export interface KernelOptions {
   readonly ipc: IpcKernel;
@@ -40,7 +49,9 @@ export class Kernel implements ProcessHost {
   readonly modules: Modules;
   readonly scheduler: Scheduler;
   readonly #processes = new Map<Endpoint, GuestProcess>();
-  readonly #arrivals = new Map<Endpoint, Arrival>();
+  /** By the migration's id. */
+  readonly #arrivals = new Map<number, Arrival>();
+  readonly #calledOff = new Set<number>();
   readonly #onEnded: KernelOptions['onEnded'];
   #memoryLimitBytes: number;
   #memoryBytes = 0;
@@ -144,7 +155,7 @@ export class Kernel implements ProcessHost {
   }
 
   endAll(ending: Ending): void {
-    for (const endpoint of [...this.#arrivals.keys()]) this.abandonArrival(endpoint);
+    for (const id of [...this.#arrivals.keys()]) this.callOff(id);
     for (const endpoint of [...this.#processes.keys()]) this.end(endpoint, ending);
   }
 
@@ -160,9 +171,13 @@ export class Kernel implements ProcessHost {
     if (process.isFrozen) return;
     const status = this.ipc.freeze(endpoint);
     if (status !== OK) {
-      throw new DrvsError('StateConflict', `process ${process.pid} cannot be frozen now (status ${status})`, {
-        hint: 'Try again in a moment.',
-      });
+      throw new DrvsError(
+        'StateConflict',
+        `process ${process.pid} cannot be frozen now (${statusName(status)})`,
+        {
+          hint: 'Try again in a moment.',
+        },
+      );
     }
     process.isFrozen = true;
     this.scheduler.withdraw(process);
@@ -181,59 +196,30 @@ export class Kernel implements ProcessHost {
   depart(endpoint: Endpoint): { record: Uint8Array; parts: Iterable<Uint8Array> } {
     const process = this.#resident(endpoint);
     if (!process.isFrozen) throw new DrvsError('Internal', `process ${process.pid} is not frozen`);
-    const hasBegun = process.isSuspended;
-    const machine = hasBegun ? process.captureMachine() : null;
-    const stack = process.savedStack.subarray(0, process.savedStackBytes);
-    const reply = process.replyData();
-    const packed: PackedRecord = {
-      record: {
-        loaderVersion: LOADER_VERSION,
-        endpoint: process.endpoint,
-        pid: process.pid,
-        args: process.args,
-        env: process.env,
-        programHash: process.programHash,
-        isSuspended: hasBegun,
-        memoryPages: machine?.memoryPages ?? process.module.meta.memory.initialPages,
-        globals: machine?.globals ?? [],
-        tables: machine?.tables ?? [],
-        wait: process.wait,
-        wakeAt: Number.isFinite(process.wakeAt) ? process.wakeAt : null,
-        isStopped: process.isStopped,
-        step: process.step,
-        scratch: [...process.scratch],
-        outcome: process.outcome,
-        hasResult: process.hasResult,
-        result: process.result,
-        monotonicMs: process.monotonicMs(),
-        cpuMs: process.cpuMsUsed,
-        message: [...process.message.words],
-        stackBytes: stack.length,
-        replyBytes: reply.length,
-      },
-      stack,
-      reply,
-      ipc: this.ipc.extract(endpoint),
-    };
-    return { record: packRecord(packed), parts: hasBegun ? memoryParts(process.bytes()) : [] };
+    const record = packRecord(process.pack(this.ipc.extract(endpoint)));
+    return { record, parts: process.isSuspended ? memoryParts(process.bytes()) : [] };
   }
 
   /** The process lives at `to` now: what is left of it here goes, and who still speaks to it here is sent there. */
   departed(endpoint: Endpoint, to: number, epoch: number): void {
     const process = this.#processes.get(endpoint);
-    if (process === undefined) return;
+    // Not frozen, or come back under a later epoch: this is the echo of an earlier departure.
+    if (process === undefined || !process.isFrozen || process.epoch >= epoch) return;
     this.ipc.commitAway(endpoint, to, epoch);
     this.#remove(process);
   }
 
   // ---- migration: the side that it comes to
 
-  /** @throws DrvsError when there is no room or the record is not whole. `module` is that of the record's program. */
-  arrive(recordBytes: Uint8Array): Endpoint {
+  /**
+   * The record of migration `id` has come.
+   * @throws DrvsError when there is no room, the record is not whole, or the migration was called off before.
+   */
+  arrive(id: number, recordBytes: Uint8Array): void {
+    if (this.#calledOff.has(id)) throw new DrvsError('MigrationFailed', 'the migration was called off');
     const packed = unpackRecord(recordBytes);
     const { record } = packed;
     const endpoint = record.endpoint as Endpoint;
-    this.abandonArrival(endpoint);
     const module = this.modules.get(record.programHash);
     if (module === undefined) {
       throw new DrvsError('MigrationFailed', `the program of process ${record.pid} is not on the target yet`);
@@ -246,72 +232,70 @@ export class Kernel implements ProcessHost {
       if (record.isSuspended) process.restoreMachine(record);
     } catch (error) {
       this.release(bytes);
-      throw new DrvsError('MigrationFailed', `the target cannot take on process ${record.pid}: ${String(error)}`, {
-        cause: error,
-      });
+      throw new DrvsError(
+        'MigrationFailed',
+        `the target cannot take on process ${record.pid}: ${String(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
-    process.memoryBytes = bytes;
+    process.takeOn(packed);
     process.isFrozen = true;
-    process.isSuspended = record.isSuspended;
-    process.savedStack = packed.stack;
-    process.savedStackBytes = packed.stack.length;
-    process.reply = packed.reply;
-    process.wait = record.wait;
-    process.wakeAt = record.wakeAt ?? Number.POSITIVE_INFINITY;
-    process.isStopped = record.isStopped;
-    process.step = record.step;
-    process.scratch.set(record.scratch);
-    process.outcome = record.outcome;
-    process.hasResult = record.hasResult;
-    process.result = record.result;
-    process.cpuMsUsed = record.cpuMs;
-    process.message.words.set(record.message);
     this.modules.retain(module);
     const hash = createHash('sha256').update(recordBytes);
-    this.#arrivals.set(endpoint, { process, ipc: packed.ipc, hash, isInstalled: false });
-    return endpoint;
+    this.#arrivals.set(id, { process, ipc: packed.ipc, hash, isInstalled: false });
   }
 
-  addPart(endpoint: Endpoint, part: Uint8Array): void {
-    const arrival = this.#arriving(endpoint);
+  addPart(id: number, part: Uint8Array): void {
+    const arrival = this.#arriving(id);
     applyPart(arrival.process.bytes(), part);
     arrival.hash.update(part);
   }
 
   /** All has arrived: compares it with the source's hash and binds the process, frozen. */
-  install(endpoint: Endpoint, sha256: string): void {
-    const arrival = this.#arriving(endpoint);
+  install(id: number, sha256: string): void {
+    const arrival = this.#arriving(id);
     if (arrival.isInstalled) return;
-    const found = arrival.hash.copy().digest('hex');
+    const found = arrival.hash.digest('hex');
     if (found !== sha256) {
-      throw new DrvsError('MigrationFailed', `the process image arrived damaged (${found}, sent as ${sha256})`);
+      throw new DrvsError(
+        'MigrationFailed',
+        `the process image arrived damaged (${found}, sent as ${sha256})`,
+      );
     }
-    this.ipc.install(endpoint, arrival.process, PEER_PRIVILEGES, arrival.ipc);
+    this.ipc.install(arrival.process.endpoint, arrival.process, PEER_PRIVILEGES, arrival.ipc);
     arrival.isInstalled = true;
   }
 
-  isInstalled(endpoint: Endpoint): boolean {
-    return this.#arrivals.get(endpoint)?.isInstalled ?? false;
+  isInstalled(id: number): boolean {
+    return this.#arrivals.get(id)?.isInstalled ?? false;
   }
 
-  /** It lives here from now on. */
-  activate(endpoint: Endpoint, epoch: number): void {
-    if (this.#processes.has(endpoint)) return;
-    const { process, isInstalled } = this.#arriving(endpoint);
+  /** It lives here from now on. Asked again, it has done so. */
+  activate(id: number, endpoint: Endpoint, epoch: number): void {
+    if (!this.#arrivals.has(id) && (this.#processes.get(endpoint)?.epoch ?? 0) >= epoch) return;
+    const { process, isInstalled } = this.#arriving(id);
     if (!isInstalled) throw new DrvsError('Internal', `process ${process.pid} has not arrived whole`);
-    this.#arrivals.delete(endpoint);
+    this.#arrivals.delete(id);
     this.#processes.set(endpoint, process);
+    process.epoch = epoch;
+    this.ipc.activate(endpoint, epoch);
     process.isFrozen = false;
     this.scheduler.admit(process);
-    this.ipc.activate(endpoint, epoch);
   }
 
-  /** It does not come after all. */
-  abandonArrival(endpoint: Endpoint): void {
-    const arrival = this.#arrivals.get(endpoint);
+  /** It does not come after all, whatever of it may still arrive. */
+  callOff(id: number): void {
+    this.#calledOff.add(id);
+    for (const oldest of this.#calledOff) {
+      if (this.#calledOff.size <= CALLED_OFF_MOST) break;
+      this.#calledOff.delete(oldest);
+    }
+    const arrival = this.#arrivals.get(id);
     if (arrival === undefined) return;
-    this.#arrivals.delete(endpoint);
-    if (arrival.isInstalled) this.ipc.unbind(endpoint);
+    this.#arrivals.delete(id);
+    if (arrival.isInstalled) this.ipc.rollback(arrival.process.endpoint);
     this.release(arrival.process.memoryBytes);
     this.modules.release(arrival.process.module);
     arrival.process.demolish();
@@ -322,15 +306,15 @@ export class Kernel implements ProcessHost {
     if (process === undefined || process.ending !== null) {
       throw new DrvsError('NotFound', `there is no process at ${formatEndpoint(endpoint)} on this node`);
     }
-    if (process === this.processor.current) throw new DrvsError('Internal', `process ${process.pid} is running`);
+    if (process === this.processor.current)
+      throw new DrvsError('Internal', `process ${process.pid} is running`);
     return process;
   }
 
-  #arriving(endpoint: Endpoint): Arrival {
-    const arrival = this.#arrivals.get(endpoint);
-    if (arrival === undefined) {
-      throw new DrvsError('MigrationFailed', `no process is arriving at ${formatEndpoint(endpoint)}`);
-    }
+  #arriving(id: number): Arrival {
+    const arrival = this.#arrivals.get(id);
+    if (arrival === undefined)
+      throw new DrvsError('MigrationFailed', `no process is arriving by migration ${id}`);
     return arrival;
   }
 
@@ -339,14 +323,22 @@ export class Kernel implements ProcessHost {
     const mib = (value: number) => `${Math.ceil(value / 1_048_576)} MiB`;
     const limit = mib(this.#memoryLimitBytes);
     if (bytes > this.#memoryLimitBytes) {
-      throw new DrvsError('ProgramTooLarge', `${what} needs ${mib(bytes)}; the DRVM has ${limit} for programs there`, {
-        hint: 'Give the DRVM more memory on that node, or start the program on a node where it has more.',
-      });
+      throw new DrvsError(
+        'ProgramTooLarge',
+        `${what} needs ${mib(bytes)}; the DRVM has ${limit} for programs there`,
+        {
+          hint: 'Give the DRVM more memory on that node, or start the program on a node where it has more.',
+        },
+      );
     }
     const free = mib(this.#memoryLimitBytes - this.#memoryBytes);
-    throw new DrvsError('InsufficientResources', `${what} needs ${mib(bytes)}; ${free} of ${limit} are free there`, {
-      hint: 'End other programs of the DRVM on that node, or choose another node.',
-    });
+    throw new DrvsError(
+      'InsufficientResources',
+      `${what} needs ${mib(bytes)}; ${free} of ${limit} are free there`,
+      {
+        hint: 'End other programs of the DRVM on that node, or choose another node.',
+      },
+    );
   }
 
   #bury(process: GuestProcess): void {

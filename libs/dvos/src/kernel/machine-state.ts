@@ -96,9 +96,13 @@ export function captureTables(
       const entry: unknown = table.get(index);
       const name = entry === null ? null : names?.get(entry);
       if (name === undefined) {
-        throw new DrvsError('MigrationFailed', `table entry ${index} holds a function that has no name to move by`, {
-          hint: 'The program puts functions into a table that are in none at its start; it must run to its end here.',
-        });
+        throw new DrvsError(
+          'MigrationFailed',
+          `table entry ${index} holds a function that has no name to move by`,
+          {
+            hint: 'The program puts functions into a table that are in none at its start; it must run to its end here.',
+          },
+        );
       }
       entries.push(name);
     }

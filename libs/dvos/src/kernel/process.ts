@@ -1,6 +1,16 @@
-import { type Endpoint, type GrantMemory, type IpcKernel, Message, OK, type Owner, SUSPENDED } from '@drvs/drvmm-core';
+import {
+  type Endpoint,
+  type GrantMemory,
+  type IpcKernel,
+  Message,
+  OK,
+  type Owner,
+  SUSPENDED,
+} from '@drvs/drvmm-core';
 import type { Caller } from './caller.js';
+import { LOADER_VERSION } from '../loader/meta.js';
 import { type Ending, endingOfExit, endingOfSignal, endingOfTrap } from './ending.js';
+import type { PackedRecord, ProcessRecord } from './image.js';
 import {
   type FunctionNames,
   type GlobalValues,
@@ -96,6 +106,8 @@ export class GuestProcess implements Caller, Owner, Sleeper {
   /** Bytes of the reply that ended a suspended call; null: the call ended at once and IPC still holds them. */
   reply: Uint8Array | null = NO_BYTES;
 
+  /** Of its place: one more with each migration. */
+  epoch = 1;
   wait: Wait = Wait.turn;
   /** In its own monotonic clock. */
   wakeAt = 0;
@@ -303,6 +315,59 @@ export class GuestProcess implements Caller, Owner, Sleeper {
     restoreTables(exports, this.module.meta, tables, this.#functionNames);
   }
 
+  /** All but the memory's contents, for the journey; the process is frozen and stays so. */
+  pack(ipc: Uint8Array): PackedRecord {
+    const hasBegun = this.isSuspended;
+    const machine = hasBegun ? this.captureMachine() : null;
+    const stack = this.savedStack.subarray(0, this.savedStackBytes);
+    const reply = this.replyData();
+    const record: ProcessRecord = {
+      loaderVersion: LOADER_VERSION,
+      endpoint: this.endpoint,
+      pid: this.pid,
+      args: this.args,
+      env: this.env,
+      programHash: this.programHash,
+      isSuspended: hasBegun,
+      memoryPages: machine?.memoryPages ?? this.module.meta.memory.initialPages,
+      globals: machine?.globals ?? [],
+      tables: machine?.tables ?? [],
+      wait: this.wait,
+      wakeAt: Number.isFinite(this.wakeAt) ? this.wakeAt : null,
+      isStopped: this.isStopped,
+      step: this.step,
+      scratch: [...this.scratch].map(bitsOf),
+      outcome: this.outcome,
+      hasResult: this.hasResult,
+      result: this.result,
+      monotonicMs: this.monotonicMs(),
+      cpuMs: this.cpuMsUsed,
+      message: [...this.message.words],
+      stackBytes: stack.length,
+      replyBytes: reply.length,
+    };
+    return { record, stack, reply, ipc };
+  }
+
+  /** The other side of `pack`: everything but the machine, which `restoreMachine` takes on. */
+  takeOn({ record, stack, reply }: PackedRecord): void {
+    this.memoryBytes = record.memoryPages * PAGE_BYTES;
+    this.isSuspended = record.isSuspended;
+    this.savedStack = stack;
+    this.savedStackBytes = stack.length;
+    this.reply = reply;
+    this.wait = record.wait;
+    this.wakeAt = record.wakeAt ?? Number.POSITIVE_INFINITY;
+    this.isStopped = record.isStopped;
+    this.step = record.step;
+    this.scratch.set(record.scratch.map(numberOfBits));
+    this.outcome = record.outcome;
+    this.hasResult = record.hasResult;
+    this.result = record.result;
+    this.cpuMsUsed = record.cpuMs;
+    this.message.words.set(record.message);
+  }
+
   /** Forgets the machine; the memory goes with it. */
   demolish(): void {
     this.#exports = null;
@@ -399,4 +464,17 @@ export class GuestProcess implements Caller, Owner, Sleeper {
   get hasFuel(): boolean {
     return this.#fuelGiven !== 0;
   }
+}
+
+const eight = new DataView(new ArrayBuffer(8));
+
+/** JSON has no infinity and no NaN: a double travels as its bits. */
+function bitsOf(value: number): string {
+  eight.setFloat64(0, value);
+  return eight.getBigUint64(0).toString(16);
+}
+
+function numberOfBits(bits: string): number {
+  eight.setBigUint64(0, BigInt(`0x${bits}`));
+  return eight.getFloat64(0);
 }

@@ -177,7 +177,8 @@ export class Processor {
       case 3:
         return (a: GuestValue, b: GuestValue, c: GuestValue) => call(this.current!, a, b, c);
       case 4:
-        return (a: GuestValue, b: GuestValue, c: GuestValue, d: GuestValue) => call(this.current!, a, b, c, d);
+        return (a: GuestValue, b: GuestValue, c: GuestValue, d: GuestValue) =>
+          call(this.current!, a, b, c, d);
       default:
         throw new Error(`no immediate system call has ${arity} parameters`);
     }

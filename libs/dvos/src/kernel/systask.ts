@@ -8,7 +8,7 @@ import type { Kernel } from './kernel.js';
 /**
  * The system task of a container: what PM at home has its kernel do, and how kernels hand processes to each other.
  *
- *     home ──start, signal, counters, depart, rollback, departed, activate, abandon──▶ any container
+ *     home ──start, signal, counters, depart, rollback, departed, activate, callOff──▶ any container
  *     source ──record, part…, install──▶ target         (straight, while home waits for `depart`)
  *     any container ──ended──▶ home                      (again and again until home has it)
  *
@@ -42,7 +42,12 @@ const Counters = z.object({
 });
 export type Counters = z.infer<typeof Counters>;
 
-const EndedReport = z.object({ endpoint: EndpointNumber, pid: z.int(), ending: EndingShape, cpuMs: z.number() });
+const EndedReport = z.object({
+  endpoint: EndpointNumber,
+  pid: z.int(),
+  ending: EndingShape,
+  cpuMs: z.number(),
+});
 export type EndedReport = z.infer<typeof EndedReport>;
 
 const Departed = z.object({
@@ -75,29 +80,30 @@ export const SystaskMethods = {
   },
   /** Freezes and sends the image to container `to`; frozen it stays until `rollback` or `departed`. */
   'systask.depart': {
-    params: z.object({ endpoint: EndpointNumber, to: z.int() }),
+    params: z.object({ id: z.int(), endpoint: EndpointNumber, to: z.int() }),
     result: Departed,
   },
-  'systask.rollback': { params: z.object({ endpoint: EndpointNumber }), result: z.object({}) },
+  /** Stops the sending and lets the process go on. */
+  'systask.rollback': { params: z.object({ id: z.int(), endpoint: EndpointNumber }), result: z.object({}) },
   'systask.departed': {
     params: z.object({ endpoint: EndpointNumber, to: z.int(), epoch: z.int() }),
     result: z.object({}),
   },
   'systask.activate': {
-    params: z.object({ endpoint: EndpointNumber, epoch: z.int() }),
+    params: z.object({ id: z.int(), endpoint: EndpointNumber, epoch: z.int() }),
     result: z.object({}),
   },
-  'systask.abandon': { params: z.object({ endpoint: EndpointNumber }), result: z.object({}) },
+  'systask.callOff': { params: z.object({ id: z.int() }), result: z.object({}) },
   /** Whether the image is all there: what home asks when the source was lost before it could say so. */
   'systask.arrived': {
-    params: z.object({ endpoint: EndpointNumber }),
+    params: z.object({ id: z.int() }),
     result: z.object({ isInstalled: z.boolean() }),
   },
   /** From the source. Body: the record. */
-  'systask.record': { params: z.object({}), result: z.object({ endpoint: EndpointNumber }) },
+  'systask.record': { params: z.object({ id: z.int() }), result: z.object({}) },
   /** From the source. Body: a part of the memory. */
-  'systask.part': { params: z.object({ endpoint: EndpointNumber }), result: z.object({}) },
-  'systask.install': { params: z.object({ endpoint: EndpointNumber, sha256: Hash }), result: z.object({}) },
+  'systask.part': { params: z.object({ id: z.int() }), result: z.object({}) },
+  'systask.install': { params: z.object({ id: z.int(), sha256: Hash }), result: z.object({}) },
 } as const;
 type Method = keyof typeof SystaskMethods;
 type Params<M extends Method> = z.infer<(typeof SystaskMethods)[M]['params']>;
@@ -131,7 +137,7 @@ export class Systask {
   readonly #kernel: Kernel;
   readonly #options: SystaskOptions;
   /** Departures under way, so that a rollback meanwhile stops the sending. */
-  readonly #departures = new Map<number, AbortController>();
+  readonly #departures = new Map<number, { readonly id: number; readonly abort: AbortController }>();
 
   constructor(options: SystaskOptions) {
     this.#options = options;
@@ -179,82 +185,100 @@ export class Systask {
           runnable: kernel.scheduler.runnable,
         };
       case 'systask.depart':
-        return this.#depart(endpoint, p.to);
+        return this.#depart(p.id, endpoint, p.to);
       case 'systask.rollback':
-        this.#departures.get(endpoint)?.abort();
-        kernel.thaw(endpoint);
+        this.#rollBack(p.id, endpoint);
         return {};
       case 'systask.departed':
         kernel.departed(endpoint, p.to, p.epoch);
         return {};
       case 'systask.activate':
-        kernel.activate(endpoint, p.epoch);
+        kernel.activate(p.id, endpoint, p.epoch);
         return {};
-      case 'systask.abandon':
-        kernel.abandonArrival(endpoint);
+      case 'systask.callOff':
+        kernel.callOff(p.id);
         return {};
       case 'systask.arrived':
-        return { isInstalled: kernel.isInstalled(endpoint) };
+        return { isInstalled: kernel.isInstalled(p.id) };
       case 'systask.record':
-        return { endpoint: kernel.arrive(body) };
+        kernel.arrive(p.id, body);
+        return {};
       case 'systask.part':
-        kernel.addPart(endpoint, body);
+        kernel.addPart(p.id, body);
         return {};
       case 'systask.install':
-        kernel.install(endpoint, (params as Params<'systask.install'>).sha256);
+        kernel.install(p.id, (params as Params<'systask.install'>).sha256);
         return {};
       default:
         throw new DrvsError('NotFound', `the system task has no call ${method}`);
     }
   }
 
-  async #depart(endpoint: Endpoint, to: number): Promise<Departed> {
-    if (this.#departures.has(endpoint)) throw new DrvsError('MigrationUnderWay', 'the process is leaving already');
+  async #depart(id: number, endpoint: Endpoint, to: number): Promise<Departed> {
+    if (this.#departures.has(endpoint))
+      throw new DrvsError('MigrationUnderWay', 'the process is leaving already');
     const target = this.#options.control(to);
     if (target === undefined) {
-      throw new DrvsError('MigrationFailed', `the nodes have no link to each other (container ${to} is not heard)`, {
-        hint: 'The process stays where it was. Look at `drvs node list`.',
-      });
+      throw new DrvsError(
+        'MigrationFailed',
+        `the nodes have no link to each other (container ${to} is not heard)`,
+        {
+          hint: 'The process stays where it was. Look at `drvs node list`.',
+        },
+      );
     }
-    const abort = new AbortController();
-    this.#departures.set(endpoint, abort);
+    const departure = { id, abort: new AbortController() };
+    this.#departures.set(endpoint, departure);
     try {
-      await this.#freeze(endpoint);
+      await this.#freeze(endpoint, departure.abort.signal);
       const began = performance.now();
-      const bytes = await this.#send(endpoint, target, abort.signal);
+      const bytes = await this.#send(id, endpoint, target, departure.abort.signal);
       return { bytes, frozenMs: performance.now() - began };
     } finally {
-      this.#departures.delete(endpoint);
+      if (this.#departures.get(endpoint) === departure) this.#departures.delete(endpoint);
     }
   }
 
-  async #freeze(endpoint: Endpoint): Promise<void> {
+  #rollBack(id: number, endpoint: Endpoint): void {
+    const departure = this.#departures.get(endpoint);
+    // A later migration of it is under way: this is the echo of an earlier one.
+    if (departure !== undefined && departure.id !== id) return;
+    departure?.abort.abort(new DrvsError('Cancelled', 'the migration was called off'));
+    this.#departures.delete(endpoint);
+    this.#kernel.thaw(endpoint);
+  }
+
+  async #freeze(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         this.#kernel.freeze(endpoint);
         return;
       } catch (error) {
-        if (!(error instanceof DrvsError) || error.code !== 'StateConflict' || attempt === FREEZE_TRIES) throw error;
+        if (!(error instanceof DrvsError) || error.code !== 'StateConflict' || attempt === FREEZE_TRIES)
+          throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, FREEZE_RETRY_MS));
+      signal.throwIfAborted();
     }
   }
 
   /** All calls are on their way before the first is answered: a small image costs one round trip. */
-  async #send(endpoint: Endpoint, target: RpcPeer, signal: AbortSignal): Promise<number> {
+  async #send(id: number, endpoint: Endpoint, target: RpcPeer, signal: AbortSignal): Promise<number> {
     const { record, parts } = this.#kernel.depart(endpoint);
     const hash = createHash('sha256').update(record);
     const options = { timeoutMs: PART_TIMEOUT_MS, signal };
     let bytes = record.length;
-    const underWay: Promise<unknown>[] = [target.call('systask.record', {}, { ...options, body: record })];
+    const underWay: Promise<unknown>[] = [
+      target.call('systask.record', { id }, { ...options, body: record }),
+    ];
     try {
       for (const part of parts) {
         hash.update(part);
         bytes += part.length;
-        underWay.push(target.call('systask.part', { endpoint }, { ...options, body: part }));
+        underWay.push(target.call('systask.part', { id }, { ...options, body: part }));
         if (underWay.length > PARTS_UNDER_WAY) await underWay.shift();
       }
-      underWay.push(target.call('systask.install', { endpoint, sha256: hash.digest('hex') }, options));
+      underWay.push(target.call('systask.install', { id, sha256: hash.digest('hex') }, options));
       await Promise.all(underWay);
     } finally {
       // The first failure is thrown; the others of the same cause are of no further interest.
@@ -296,6 +320,11 @@ export class EndReports {
   add(endpoint: number, pid: number, ending: Ending, cpuMs: number): void {
     this.#unreported.set(endpoint, { endpoint, pid, ending: { ...ending }, cpuMs });
     void this.#send(endpoint);
+  }
+
+  /** Reports that home has not taken yet. */
+  get size(): number {
+    return this.#unreported.size;
   }
 
   /** Home is a new one, or has given this container's processes up: it wants no word of them. */

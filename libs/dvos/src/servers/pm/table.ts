@@ -1,4 +1,11 @@
-import { FIRST_USER_SLOT, type Endpoint, MAX_GENERATION, MAX_SLOTS, makeEndpoint, slotOf } from '@drvs/drvmm-core';
+import {
+  FIRST_USER_SLOT,
+  type Endpoint,
+  MAX_GENERATION,
+  MAX_SLOTS,
+  makeEndpoint,
+  slotOf,
+} from '@drvs/drvmm-core';
 import type { Ending } from '../../kernel/ending.js';
 
 /** A process as PM knows it, from its start until its row is forgotten. */
@@ -62,7 +69,9 @@ export class ProcessTable {
   }
 
   /** @returns null when there are PROCESSES_MOST already. */
-  add(fields: Omit<ProcessEntry, 'pid' | 'endpoint' | 'state' | 'cpuMs' | 'memoryBytes' | 'ending' | 'endedAt'>): ProcessEntry | null {
+  add(
+    fields: Omit<ProcessEntry, 'pid' | 'endpoint' | 'state' | 'cpuMs' | 'memoryBytes' | 'ending' | 'endedAt'>,
+  ): ProcessEntry | null {
     if (this.#usedSlots.size >= PROCESSES_MOST) return null;
     const entry: ProcessEntry = {
       ...fields,

@@ -1,0 +1,48 @@
+import { randomFillSync } from 'node:crypto';
+import { type Endpoint, TTY, VFS } from '@drvs/drvmm-core';
+import type { Server, ServerPort } from './servers/server.js';
+import { HostOutputStore } from './servers/tty/host-output-store.js';
+import { type TtyControl, TtyServer } from './servers/tty/main.js';
+import type { VfsControl } from './servers/vfs/control.js';
+import { HostFileStore } from './servers/vfs/host-store.js';
+import { VfsServer } from './servers/vfs/main.js';
+
+export interface StorageOptions {
+  readonly dataFolder: string;
+  /** What the DRVM's files may occupy. */
+  readonly diskBytes: number;
+  port(endpoint: Endpoint): ServerPort;
+  /** Why nothing can be stored at present; null: it can again. */
+  onTrouble(trouble: string | null): void;
+}
+
+/** The servers of the home container that keep things: files and terminal output. */
+export interface Storage {
+  readonly vfs: VfsControl;
+  readonly tty: TtyControl;
+  readonly servers: readonly Server[];
+  /** Makes everything durable and lets go of the data folder. */
+  close(): void;
+}
+
+/** @throws DrvsError naming the file when what is stored is damaged. */
+export function openStorage({ dataFolder, diskBytes, port, onTrouble }: StorageOptions): Storage {
+  const outputStore = new HostOutputStore({ dataFolder, onTrouble });
+  const tty = new TtyServer({ port: port(TTY), store: outputStore });
+  const fileStore = new HostFileStore({ dataFolder, onTrouble });
+  const vfs = new VfsServer({
+    port: port(VFS),
+    store: fileStore,
+    devices: { terminal: tty, random: (target) => void randomFillSync(target) },
+    limitBytes: diskBytes,
+  });
+  return {
+    vfs: vfs.control,
+    tty: tty.control,
+    servers: [vfs, tty],
+    close() {
+      outputStore.close();
+      fileStore.close();
+    },
+  };
+}
