@@ -68,8 +68,17 @@ class Line {
   }
 }
 
+export interface HostOutputStoreOptions {
+  /** The container's data folder. */
+  dataFolder: string;
+  onTrouble?: (trouble: string) => void;
+  /** Lines of which output is kept. */
+  linesMax?: number;
+}
+
 export class HostOutputStore implements OutputStore {
   readonly #folder: string;
+  readonly #linesMax: number;
   /** In the order of their making. */
   readonly #lines = new Map<number, Line>();
   readonly #unwritten = new Set<Line>();
@@ -79,7 +88,9 @@ export class HostOutputStore implements OutputStore {
   #totalBytes = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor({ dataFolder, onTrouble }: { dataFolder: string; onTrouble?: (trouble: string) => void }) {
+  constructor(options: HostOutputStoreOptions) {
+    const { dataFolder, onTrouble, linesMax = LINES_MAX } = options;
+    this.#linesMax = linesMax;
     this.#folder = join(dataFolder, 'tty');
     this.#onTrouble = onTrouble ?? (() => {});
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
@@ -272,7 +283,7 @@ export class HostOutputStore implements OutputStore {
   /** Drops the logs of the processes that ended, oldest first, until the rest is within the bounds. */
   #makeRoom(): void {
     for (const line of this.#lines.values()) {
-      if (this.#totalBytes <= TOTAL_MAX_BYTES && this.#lines.size <= LINES_MAX) return;
+      if (this.#totalBytes <= TOTAL_MAX_BYTES && this.#lines.size <= this.#linesMax) return;
       if (line.isFinished) this.remove(line.number);
     }
     // Only running processes are left: the longest log loses its older half.

@@ -232,24 +232,34 @@ export class HostFileStore implements FileStore {
 
   /** Writes everything to the host's files (not through to its disk). @returns OK, ENOSPC or EIO. */
   flush(): number {
+    let failure: unknown = null;
     try {
       for (const file of this.#dirtyFiles) {
         this.#writePages(file);
         this.#dirtyFiles.delete(file);
       }
-      this.#source!.takeAttributes((record) => {
-        this.#hasRecords = true;
-        this.#journal.append(record);
-      });
+    } catch (error) {
+      // A full disk must not keep files from being removed: with some to go, the journal is written all the same.
+      if (this.#discarded.length === 0) return this.#failed(error);
+      failure = error;
+    }
+    try {
+      if (failure === null) {
+        this.#source!.takeAttributes((record) => {
+          this.#hasRecords = true;
+          this.#journal.append(record);
+        });
+      }
       if (this.#hasRecords) {
         this.#journal.write();
         this.#hasRecords = false;
         this.#removeDiscarded();
-        this.#compact();
+        if (failure === null) this.#compact();
       }
     } catch (error) {
       return this.#failed(error);
     }
+    if (failure !== null) return this.#failed(failure);
     if (this.#trouble !== null) {
       this.#trouble = null;
       this.#onTrouble(null);
@@ -272,7 +282,9 @@ export class HostFileStore implements FileStore {
   close(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
-    const status = this.sync(null);
+    // The host's own shutdown syncs what nobody asked to be durable: thousands of files would take long here.
+    const status = this.flush();
+    if (status === OK) this.#journal.sync();
     for (const fd of this.#open.values()) closeSync(fd);
     this.#open.clear();
     this.#journal.close();

@@ -71,7 +71,7 @@ export const pwrite: VfsCall = (vfs, process, { words, doubles }, data) => {
 };
 
 function clampLength(vfs: VfsState, length: number): number {
-  return length > 0 ? Math.min(length, vfs.buffer.length) : 0;
+  return length > 0 ? Math.floor(Math.min(length, vfs.buffer.length)) : 0;
 }
 
 export function isPosition(value: number): boolean {

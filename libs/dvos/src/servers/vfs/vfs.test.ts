@@ -1,5 +1,6 @@
 import { type Endpoint, Message, VFS } from '@drvs/drvmm-core';
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import {
   FD,
   FIRST_LENGTH,
@@ -456,5 +457,43 @@ describe('files by absolute path', () => {
     expect(open(ONE, 'dangling', OPEN_CREATE | 4)).toBe(EEXIST);
     expect(open(ONE, 'dangling', OPEN_CREATE)).toBeGreaterThan(3);
     expect(stat('nowhere').type).toBe(OK);
+  });
+});
+
+describe('messages', () => {
+  it('of any content get a reply, and leave a tree that can be loaded again', () => {
+    const word = fc.oneof(
+      fc.integer({ min: -2, max: 12 }),
+      fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+    );
+    const double = fc.oneof(fc.constantFrom(0, 1, 3.5, -1, 1e300, Number.NaN, 2 ** 53), fc.double());
+    const path = fc.constantFrom('a', 'b', 'inside/x', 'inside', '../a', 'a/../b', '', 'é', '/', 'ab');
+    const request = fc.record({
+      type: fc.integer({ min: 0, max: 145 }),
+      words: fc.array(word, { minLength: 14, maxLength: 14 }),
+      doubles: fc.array(fc.tuple(fc.integer({ min: 3, max: 5 }), double), { maxLength: 2 }),
+      data: fc.oneof(
+        path.map((text) => Buffer.from(text)),
+        fc.uint8Array({ maxLength: 100 }),
+      ),
+    });
+    fc.assert(
+      fc.property(fc.array(request, { maxLength: 80, size: 'max' }), (requests) => {
+        for (const { type, words, doubles, data } of requests) {
+          const message = new Message();
+          message.words.set(words, 2);
+          for (const [at, value] of doubles) message.doubles[at] = value;
+          message.words[FD] = Math.abs(words[0]!) % 7;
+          message.type = type;
+          const reply = send(ONE, message, data);
+          if (type === 0) expect(reply.type).toBe(EBADCALL);
+          expect(reply.data.length).toBeLessThanOrEqual(65_536);
+        }
+        start();
+        vfs.control.attach(ONE, { stdinPath: null, directories: [{ path: '/home/box', as: '/' }], ttyId: 1 });
+        expect(vfs.control.usage().usedBytes).toBeLessThanOrEqual(LIMIT_BYTES);
+      }),
+      { numRuns: 100 },
+    );
   });
 });
