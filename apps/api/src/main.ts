@@ -5,7 +5,7 @@ import { type Config, readConfig } from './config/config.js';
 import { PinoLogger } from './http/log.js';
 
 /** Requests under way get this long to end; then their connections are cut. */
-const DRAIN_MS = 4_000;
+const DRAIN_MS = 2_000;
 /** After this long a graceful stop is given up. */
 const STOP_WITHIN_MS = 12_000;
 

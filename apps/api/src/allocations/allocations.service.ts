@@ -29,7 +29,11 @@ export class AllocationsService {
         where: { nodeId, drvmId, ...(after === null ? {} : { id: { gt: after } }) },
         orderBy: { id: 'asc' },
         take: query.limit + 1,
-        include: { drvm: true, tenant: true, node: true },
+        include: {
+          drvm: { select: { name: true } },
+          tenant: { select: { name: true } },
+          node: { select: { name: true } },
+        },
       });
       return pageOf(
         rows,

@@ -96,7 +96,9 @@ describe('the ledger in the database', () => {
       db.query(`UPDATE slice SET node_id = (SELECT id FROM node WHERE name = 'n2')`),
     ).rejects.toMatchObject({ code: 'DR003' });
     await expect(slice('tiny', 10)).rejects.toMatchObject({ code: '23514' });
-    await expect(db.query(`DELETE FROM node WHERE name = 'n1'`)).rejects.toMatchObject({ code: expect.stringMatching(/^23/) });
+    await expect(db.query(`DELETE FROM node WHERE name = 'n1'`)).rejects.toMatchObject({
+      code: expect.stringMatching(/^23/),
+    });
   });
 
   it('lets one operation of a DRVM, and one migration of a process, be under way', async () => {

@@ -31,6 +31,27 @@ export function sqlState(error: unknown): string | null {
   return null;
 }
 
+/** Prisma's codes and PostgreSQL's classes for a server that is away, shutting down, or out of connections. */
+const AWAY =
+  /^(P1001|P1002|P1008|P1017|P2024|P2028|ECONNREFUSED|ECONNRESET|ETIMEDOUT|08...|57P0[1-3]|53300)$/;
+
+/** Whether the statement failed because the database could not be reached, or not in time. */
+export function isDatabaseAway(error: unknown): boolean {
+  let level: unknown = error;
+  for (let depth = 0; depth < 6 && typeof level === 'object' && level !== null; depth++) {
+    const { code, originalCode, cause, meta } = level as Nested;
+    for (const candidate of [originalCode, code]) {
+      if (typeof candidate === 'string' && AWAY.test(candidate)) return true;
+    }
+    if (
+      /timeout exceeded when trying to connect|Connection terminated/.test(String((level as Error).message))
+    )
+      return true;
+    level = meta?.driverAdapterError ?? cause;
+  }
+  return false;
+}
+
 export function isRetryable(error: unknown): boolean {
   const state = sqlState(error);
   return state === DEADLOCK || state === SERIALIZATION_FAILURE;

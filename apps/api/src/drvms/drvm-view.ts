@@ -5,10 +5,17 @@ import { isId } from '../http/reference.js';
 
 export const WITH_SLICES = {
   tenant: true,
-  slices: { include: { node: true }, orderBy: { index: 'asc' as const } },
+  slices: {
+    // Not the whole node: its inventory is large, and here only names are needed.
+    include: { node: { select: { id: true, name: true, lastSeenAt: true, wantedState: true } } },
+    orderBy: { index: 'asc' as const },
+  },
 } as const;
 
-export type DrvmRow = Drvm & { tenant: Tenant; slices: (Slice & { node: Node })[] };
+export type DrvmRow = Drvm & {
+  tenant: Tenant;
+  slices: (Slice & { node: Pick<Node, 'id' | 'name' | 'lastSeenAt' | 'wantedState'> })[];
+};
 
 export function drvmViewOf(row: DrvmRow): DrvmView {
   return {

@@ -3,7 +3,13 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger 
 import { DrvsError, ERROR_CODES, type ErrorCode, type Problem } from '@drvs/contracts';
 import type { FastifyReply } from 'fastify';
 import { ZodError } from 'zod';
-import { FOREIGN_KEY_VIOLATION, sqlState, UNIQUE_VIOLATION, violates } from '../database/sql-state.js';
+import {
+  FOREIGN_KEY_VIOLATION,
+  isDatabaseAway,
+  sqlState,
+  UNIQUE_VIOLATION,
+  violates,
+} from '../database/sql-state.js';
 
 /** Any thrown value as the error that the user is told; what the system did wrong is told without its insides. */
 export function toDrvsError(thrown: unknown): DrvsError {
@@ -19,6 +25,13 @@ export function toDrvsError(thrown: unknown): DrvsError {
   if (violates(thrown, 'operation_one_per_drvm')) {
     return new DrvsError('OperationUnderWay', 'another operation on this DRVM is under way', {
       hint: 'Wait for it to end (`drvs op list`), or cancel it.',
+      cause: thrown,
+    });
+  }
+  if (isDatabaseAway(thrown)) {
+    return new DrvsError('Timeout', 'the database does not answer in time', {
+      hint: 'Nothing was changed. Try again in a moment; see /readyz. DRVMs run on without it.',
+      details: { retryAfterSeconds: 2 },
       cause: thrown,
     });
   }

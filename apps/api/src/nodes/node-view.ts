@@ -11,14 +11,17 @@ import {
 import { sumAmounts, toAmounts } from '../allocations/amounts.js';
 import { type Actor } from '../auth/actor.js';
 import { seesWholeCluster } from '../auth/permissions.js';
-import type { Drvm, Inventory, Node, Slice, Tenant } from '../gen/client.js';
+import type { Inventory, Node, Slice } from '../gen/client.js';
 
 export const WITH_LEDGER = {
   inventories: true,
-  slices: { include: { drvm: true, tenant: true }, orderBy: { drvmId: 'asc' as const } },
+  slices: {
+    include: { drvm: { select: { name: true } }, tenant: { select: { name: true } } },
+    orderBy: { drvmId: 'asc' as const },
+  },
 } as const;
 
-export type SliceRow = Slice & { drvm: Drvm; tenant: Tenant };
+export type SliceRow = Slice & { drvm: { name: string }; tenant: { name: string } };
 export type NodeRow = Node & { inventories: Inventory[]; slices: SliceRow[] };
 
 /** What a node is, from what is wanted of it and from when its agent was heard last. */
