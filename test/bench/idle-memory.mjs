@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { WebSocketServer } from 'ws';
-import { RpcPeer } from '../../libs/contracts/dist/index.js';
 import { WebSocketPipe } from '../../apps/node-agent/dist/pipes/web-socket-pipe.js';
+import { RpcPeer } from '../../libs/contracts/dist/index.js';
 
 const CONTAINERS = 3;
 const SETTLE_MS = 10_000;

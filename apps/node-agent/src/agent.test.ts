@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, expect, test } from '@jest/globals';
 import { DrvsError } from '@drvs/contracts';
+import { afterEach, expect, test } from '@jest/globals';
+import { findContainers } from './supervisor/host-processes.js';
 import { AgentWorld, groupsOf, SMALL } from './testing/agent-process.js';
 import { until } from './testing/api-peer.js';
-import { findContainers } from './supervisor/host-processes.js';
 
 /** The agent as a process, with real containers: what it promises to the API and to the host. */
 

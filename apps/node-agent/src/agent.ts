@@ -31,7 +31,7 @@ import { Supervisor } from './supervisor/supervisor.js';
 import { AGENT_VERSION } from './version.js';
 
 /** How often the host is looked at for changes of its resources, and the disk's use measured. */
-export const INVENTORY_EVERY_MS = 30_000;
+const INVENTORY_EVERY_MS = 30_000;
 
 /**
  * One node's agent: puts the parts together and owns their lives.

@@ -58,7 +58,7 @@ const flagOf = (name: string): string =>
     .toLowerCase()
     .replaceAll('_', '-');
 
-export const USAGE = `drvs agent [run | stop-containers] [--FLAG VALUE …]
+const USAGE = `drvs agent [run | stop-containers] [--FLAG VALUE …]
 
   run               look after this node (the default)
   stop-containers   stop the containers that an agent left running; the next agent starts them again

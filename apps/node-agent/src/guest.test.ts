@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { afterEach, expect, test } from '@jest/globals';
 import { DrvsError } from '@drvs/contracts';
+import { afterEach, expect, test } from '@jest/globals';
 import { AgentWorld, SMALL } from './testing/agent-process.js';
 import { until } from './testing/api-peer.js';
 

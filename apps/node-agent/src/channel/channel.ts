@@ -7,7 +7,7 @@ import { ReconnectPolicy } from './reconnect-policy.js';
 
 const CONNECT_TIMEOUT_MS = 15_000;
 /** Events kept for the API while it is away; the oldest go first. */
-export const EVENTS_KEPT_MAX = 2_000;
+const EVENTS_KEPT_MAX = 2_000;
 /** Connected this long counts as a working channel. */
 const STEADY_AFTER_MS = 5_000;
 

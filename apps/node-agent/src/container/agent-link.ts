@@ -14,9 +14,9 @@ import { SocketPipe, withSocketPath } from '../pipes/unix-socket-pipe.js';
 /** An agent, the one that comes after it, and somebody who looks. */
 const CONNECTIONS_MAX = 8;
 /** Events kept while no agent is there; the oldest go first. */
-export const EVENTS_KEPT_MAX = 1_000;
+const EVENTS_KEPT_MAX = 1_000;
 /** An agent that is restarted is back within this time. */
-export const AGENT_BACK_WITHIN_MS = 60_000;
+const AGENT_BACK_WITHIN_MS = 60_000;
 const WAIT_STEP_MS = 100;
 const INSTRUMENT_TIMEOUT_MS = 300_000;
 

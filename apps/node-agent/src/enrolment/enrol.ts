@@ -1,4 +1,4 @@
-import { DrvsError, EnrolmentAnswer, type ErrorCode, ERROR_CODES, type NodeInventory } from '@drvs/contracts';
+import { DrvsError, EnrolmentAnswer, ERROR_CODES, type ErrorCode, type NodeInventory } from '@drvs/contracts';
 
 const ANSWER_MAX_BYTES = 64 * 1024;
 const TIMEOUT_MS = 15_000;

@@ -9,10 +9,10 @@ import { listNames, readText } from './sysfs.js';
 const MIB = 1_048_576;
 const GIB = 1_024 * MIB;
 /** Assumed where no interface says its speed (virtual ones mostly do not). */
-export const ASSUMED_NETWORK_MBPS = 1_000;
+const ASSUMED_NETWORK_MBPS = 1_000;
 
 /** What is kept for the host itself when no share is said. */
-export const RESERVE = {
+const RESERVE = {
   cpuMilli: 200,
   memoryMiB: (hostMiB: number) => Math.max(512, Math.round(hostMiB / 20)),
   diskGiB: (totalGiB: number) => Math.max(2, Math.round(totalGiB / 20)),

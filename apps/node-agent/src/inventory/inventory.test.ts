@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
-import { expect, test } from '@jest/globals';
 import { NodeInventory } from '@drvs/contracts';
+import { expect, test } from '@jest/globals';
 import { discoverDevices } from './devices.js';
 import { discoverHost, offeredShare } from './discover.js';
 import { networkBytes } from './interfaces.js';

@@ -25,7 +25,7 @@ export interface ControllerPlace {
  * The period over which a CPU quota is given out. The kernel's default is 100 ms, which would hold a container with a
  * third of a CPU still for 67 ms at a time; its least quota is 1 ms, so 20 ms still allows 50 thousandths of a CPU.
  */
-export const CPU_PERIOD_US = 20_000;
+const CPU_PERIOD_US = 20_000;
 const MIN_QUOTA_US = 1_000;
 /** Removing a group fails with EBUSY until its last process is reaped. */
 const REMOVE_TRIES = 50;

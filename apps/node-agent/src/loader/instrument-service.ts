@@ -14,17 +14,17 @@ import type { ModuleCache } from './module-cache.js';
  * answer, never the agent's trouble.
  */
 
-/** Programs larger than this are refused; the instrumented one is at most about five times as large. */
-export const MODULE_MAX_BYTES = 16 * 1024 * 1024;
-export const RESULT_MAX_BYTES = 76 * 1024 * 1024;
+/** Programs larger than this are refused, as by the DVOS. The result must fit a frame of the control socket. */
+const MODULE_MAX_BYTES = 32 * 1024 * 1024;
+const RESULT_MAX_BYTES = 76 * 1024 * 1024;
 /** A branchy program of 1.3 MB takes up to 40 s of CPU time; the largest may take longer on a busy host. */
-export const INSTRUMENT_TIMEOUT_MS = 240_000;
-export const LOADER_MEMORY_MIB = 2_048;
+const INSTRUMENT_TIMEOUT_MS = 240_000;
+const LOADER_MEMORY_MIB = 2_048;
 const LOADER_PIDS_MAX = 64;
 /** Below everything else on the node: tenants' running programs come first. */
 const LOADER_CPU_WEIGHT = 25;
 const ERROR_MAX_BYTES = 64 * 1024;
-export const QUEUE_MAX = 256;
+const QUEUE_MAX = 256;
 
 export interface InstrumentSettings {
   cache: ModuleCache;

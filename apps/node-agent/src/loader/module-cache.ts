@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'n
 import { join } from 'node:path';
 
 /** Bytes of instrumented modules kept at most; the longest unused go first. */
-export const CACHE_MAX_BYTES = 1024 * 1024 * 1024;
+const CACHE_MAX_BYTES = 1024 * 1024 * 1024;
 /** Enough of SHA-256 to notice a damaged file. */
 const CHECK_LENGTH = 16;
 

@@ -18,7 +18,7 @@ export interface Privileges {
   notes: string[];
 }
 
-export type Namespace = 'pid' | 'mount' | 'ipc' | 'uts' | 'user';
+type Namespace = 'pid' | 'mount' | 'ipc' | 'uts' | 'user';
 
 export interface UserRange {
   first: number;

@@ -1,5 +1,5 @@
-import { expect, test } from '@jest/globals';
 import { MAX_FRAME_BYTES } from '@drvs/contracts';
+import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { FrameSplitter, LENGTH_BYTES } from './frame-splitter.js';
 

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { RpcPeer, withBody } from '@drvs/contracts';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { connectSocket, SocketPipe, withSocketPath } from './unix-socket-pipe.js';
 
 let folder: string;

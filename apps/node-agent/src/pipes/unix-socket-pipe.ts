@@ -8,7 +8,7 @@ import { FrameSplitter, LENGTH_BYTES } from './frame-splitter.js';
  * Unsent bytes at most: two of the largest frames. Chunks have their own window, so only a peer that has stopped
  * reading gets here; the pipe is closed then, and its owner connects again.
  */
-export const MAX_UNSENT_BYTES = 2 * MAX_FRAME_BYTES;
+const MAX_UNSENT_BYTES = 2 * MAX_FRAME_BYTES;
 /** How long a closed pipe may still try to send what it holds. */
 const LINGER_MS = 1_000;
 /** sockaddr_un.sun_path holds 108 bytes with the terminating zero (unix(7)). */

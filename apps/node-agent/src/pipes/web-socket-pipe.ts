@@ -2,10 +2,10 @@ import { type FramePipe, MAX_FRAME_BYTES } from '@drvs/contracts';
 import type { WebSocket } from 'ws';
 
 /** As for a container's socket: only a peer that has stopped reading gets here. */
-export const MAX_UNSENT_BYTES = 2 * MAX_FRAME_BYTES;
+const MAX_UNSENT_BYTES = 2 * MAX_FRAME_BYTES;
 /** A link that has carried nothing for this long, not even the answer to a ping, is dead. */
-export const PING_EVERY_MS = 5_000;
-export const SILENCE_MAX_MS = 20_000;
+const PING_EVERY_MS = 5_000;
+const SILENCE_MAX_MS = 20_000;
 
 /** RpcPeer's pipe over an open WebSocket, one binary message a frame. */
 export class WebSocketPipe implements FramePipe {

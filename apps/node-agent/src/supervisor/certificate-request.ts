@@ -7,7 +7,7 @@ export function newKey(): string {
 }
 
 /** The name by which containers of a DRVM know each other (common name of their certificates). */
-export const containerName = (drvmId: string, index: number): string => `drvs:${drvmId}:${index}`;
+const containerName = (drvmId: string, index: number): string => `drvs:${drvmId}:${index}`;
 
 /**
  * A certificate request (PKCS#10, RFC 2986) for the key, PEM, signed with ECDSA and SHA-256.

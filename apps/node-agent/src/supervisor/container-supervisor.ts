@@ -38,11 +38,11 @@ import { RestartPolicy } from './restart-policy.js';
  */
 
 /** A container with the smallest share of CPU needs many seconds to load its code. */
-export const START_TIMEOUT_MS = 100_000;
-export const STATUS_EVERY_MS = 2_000;
+const START_TIMEOUT_MS = 100_000;
+const STATUS_EVERY_MS = 2_000;
 const STATUS_TIMEOUT_MS = 10_000;
 /** Without an answer for this long while its process lives, a container is taken for hung and killed. */
-export const HUNG_AFTER_MS = 45_000;
+const HUNG_AFTER_MS = 45_000;
 const POLL_MS = 20;
 const POLL_SLOW_MS = 250;
 /** After its grace a container gets this long to write its files and exit. */
@@ -50,7 +50,7 @@ const FLUSH_MS = 5_000;
 const KILLED_WITHIN_MS = 10_000;
 const EXIT_EVENT_MS = 500;
 const REAPED_WITHIN_MS = 500;
-export const LOG_MAX_BYTES = 4 * 1024 * 1024;
+const LOG_MAX_BYTES = 4 * 1024 * 1024;
 const LOG_TAIL_BYTES = 600;
 
 export interface SupervisorSettings {

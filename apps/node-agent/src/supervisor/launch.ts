@@ -29,11 +29,11 @@ export function joinAndBecome(group: Cgroup | null, command: readonly string[]):
  * V8's heap holds the DVOS's own objects only: guests' memories and file contents lie outside of it. A fixed part of
  * the slice is plenty, and keeps the collector from growing the heap at the guests' expense.
  */
-export function heapMiB(memoryMiB: number): number {
+function heapMiB(memoryMiB: number): number {
   return Math.max(64, Math.min(1_024, Math.floor(memoryMiB / 3)));
 }
 
-export function nodeFlags(limits: ResourceAmounts): string[] {
+function nodeFlags(limits: ResourceAmounts): string[] {
   return [
     `--max-old-space-size=${heapMiB(limits.memoryMiB)}`,
     // Small young generation: the paths that run all the time allocate nothing.

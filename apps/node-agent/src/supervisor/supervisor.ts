@@ -4,11 +4,11 @@ import { type ContainerSpec, type ContainerState, DrvsError } from '@drvs/contra
 import { userFor } from '../namespaces/privileges.js';
 import { certificateRequest, newKey } from './certificate-request.js';
 import { ContainerSupervisor, type SupervisorSettings } from './container-supervisor.js';
+import { checkDrvmId, DOOMED, DrvmStore, diskBytes } from './drvm-store.js';
 import { findContainers, signal } from './host-processes.js';
-import { checkDrvmId, DOOMED, diskBytes, DrvmStore } from './drvm-store.js';
 
 /** DRVMs on one node at most: each is a process, a port and a folder. */
-export const DRVMS_MAX = 4_096;
+const DRVMS_MAX = 4_096;
 
 /** All DRVMs of this node. Each call may be made twice with the effect of once. */
 export class Supervisor {

@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net';
 import {
   type AgentMethod,
   type AgentMethods,
+  type ContainerEvent,
   type ContainerMethod,
   type ContainerMethods,
-  type ContainerEvent,
   Enrolment,
   Heartbeat,
   NodeInventory,
