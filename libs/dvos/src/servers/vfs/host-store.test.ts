@@ -178,6 +178,26 @@ describe('files on the host', () => {
     again.store.close();
   });
 
+  it('are made durable together for all who ask, while others go on', async () => {
+    const { vfs, store } = open(folder);
+    const order: string[] = [];
+    const asked = Array.from({ length: 10 }, (_, i) => {
+      vfs.control.writeFile(`/home/f${i}`, pattern(i, 0, 100));
+      const inode = i + 20;
+      return new Promise<number>((resolve) => {
+        store.syncLater(i === 9 ? null : inode, (status) => {
+          order.push(`f${i}`);
+          resolve(status);
+        });
+      });
+    });
+    vfs.control.writeFile('/home/meanwhile', pattern(1, 0, 100));
+    order.push('meanwhile');
+    expect(await Promise.all(asked)).toEqual(new Array(10).fill(0));
+    expect(order[0]).toBe('meanwhile');
+    store.close();
+  });
+
   it('stop at the disk limit with the cause, and go on when there is room again', () => {
     const { vfs, store } = open(folder, 200_000);
     expect(() => vfs.control.writeFile('/home/x', new Uint8Array(300_000))).toThrow(

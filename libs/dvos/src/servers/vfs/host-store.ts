@@ -27,6 +27,7 @@ import {
   truncateSync,
   writevSync,
 } from 'node:fs';
+import { type FileHandle, open as openFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DrvsError } from '@drvs/contracts';
 import { JOURNAL_BUFFER_BYTES, Journal } from './journal.js';
@@ -47,6 +48,8 @@ const OPEN_FILES_MAX = 128;
 const KNOWN_FILES_MAX = 4096;
 /** Free space of the host that is left for the journal and for others. */
 const HOST_MARGIN_BYTES = 32 * 1024 * 1024;
+/** Threads of the host that a round of syncs may keep busy: libuv has four. */
+const SYNCS_AT_ONCE = 3;
 /** Buffers of one writev (IOV_MAX is 1024). */
 const VECTOR_MAX = 64;
 
@@ -72,6 +75,9 @@ export class HostFileStore implements FileStore {
   readonly #unsynced = new Set<number>();
   /** Folders with new files, not synced since. */
   readonly #unsyncedFolders = new Set<string>();
+  #syncs: { inode: number | null; done: (status: number) => void }[] = [];
+  #isSyncing = false;
+  #isClosed = false;
   #last: CachedFile | null = null;
   #source: MetadataSource | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -225,6 +231,54 @@ export class HostFileStore implements FileStore {
     }
   }
 
+  syncLater(inode: number | null, done: (status: number) => void): void {
+    this.#syncs.push({ inode, done });
+    if (!this.#isSyncing) void this.#syncRounds();
+  }
+
+  /**
+   * One round after another while somebody asks; each makes durable for all who asked before it began. Files are
+   * opened anew for it, since those kept open may be closed meanwhile.
+   */
+  async #syncRounds(): Promise<void> {
+    this.#isSyncing = true;
+    // Who asks in the same turn of the event loop shares the first round.
+    await Promise.resolve();
+    try {
+      while (this.#syncs.length > 0) {
+        const round = this.#syncs;
+        this.#syncs = [];
+        const status = await this.#syncRound(round.map(({ inode }) => inode));
+        if (this.#isClosed) return;
+        for (const { done } of round) done(status);
+      }
+    } finally {
+      this.#isSyncing = false;
+    }
+  }
+
+  async #syncRound(inodes: (number | null)[]): Promise<number> {
+    const status = this.flush();
+    if (status !== OK) return status;
+    const isAll = inodes.includes(null);
+    const files = [...this.#unsynced].filter((inode) => isAll || inodes.includes(inode));
+    const folders = [...this.#unsyncedFolders];
+    for (const inode of files) this.#unsynced.delete(inode);
+    this.#unsyncedFolders.clear();
+    try {
+      const paths = files.map((inode) => this.#path(inode)).concat(folders);
+      for (let first = 0; first < paths.length; first += SYNCS_AT_ONCE) {
+        await Promise.all(paths.slice(first, first + SYNCS_AT_ONCE).map(makeDurable));
+      }
+      await makeDurable(this.#journal.path);
+      return OK;
+    } catch (error) {
+      for (const inode of files) this.#unsynced.add(inode);
+      for (const folder of folders) this.#unsyncedFolders.add(folder);
+      return this.#failed(error);
+    }
+  }
+
   status(): number {
     if (this.#status !== OK) return this.#status;
     return this.#free < HOST_MARGIN_BYTES ? ENOSPC : OK;
@@ -282,6 +336,7 @@ export class HostFileStore implements FileStore {
   close(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
+    this.#isClosed = true;
     // The host's own shutdown syncs what nobody asked to be durable: thousands of files would take long here.
     const status = this.flush();
     if (status === OK) this.#journal.sync();
@@ -457,6 +512,22 @@ export class HostFileStore implements FileStore {
       this.#onTrouble(message);
     }
     return this.#status;
+  }
+}
+
+/** What was removed meanwhile need not be durable. */
+async function makeDurable(path: string): Promise<void> {
+  let file: FileHandle;
+  try {
+    file = await openFile(path, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
   }
 }
 

@@ -57,7 +57,7 @@ function recordEnd(bytes: Buffer, at: number, end: number): number {
 }
 
 export class Journal {
-  readonly #path: string;
+  readonly path: string;
   #fd = -1;
   /** Bytes of the file that are whole records; whatever is beyond is to be overwritten. */
   #length = 0;
@@ -67,7 +67,7 @@ export class Journal {
   #filled = 0;
 
   constructor(path: string) {
-    this.#path = path;
+    this.path = path;
   }
 
   /** Bytes gathered and not yet written. */
@@ -81,8 +81,8 @@ export class Journal {
 
   /** Opens or makes the file and hands over its records in order. @throws DrvsError when it is damaged. */
   open(apply: (record: MetadataRecord) => void): void {
-    rmSync(`${this.#path}.new`, { force: true });
-    if (existsSync(this.#path)) this.#fd = openSync(this.#path, 'r+');
+    rmSync(`${this.path}.new`, { force: true });
+    if (existsSync(this.path)) this.#fd = openSync(this.path, 'r+');
     else this.#replace([]);
     this.#sequence = 0;
     const size = fstatSync(this.#fd).size;
@@ -161,7 +161,7 @@ export class Journal {
   }
 
   #replace(records: Iterable<MetadataRecord>): void {
-    const fresh = `${this.#path}.new`;
+    const fresh = `${this.path}.new`;
     const fd = openSync(fresh, 'w+', 0o600);
     let length = 0;
     let sequence = 0;
@@ -184,10 +184,10 @@ export class Journal {
       rmSync(fresh, { force: true });
       throw error;
     }
-    renameSync(fresh, this.#path);
+    renameSync(fresh, this.path);
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = fd;
-    const folder = openSync(dirname(this.#path), 'r');
+    const folder = openSync(dirname(this.path), 'r');
     fsyncSync(folder);
     closeSync(folder);
     this.#length = length;
@@ -196,9 +196,9 @@ export class Journal {
   }
 
   #damaged(at: number, why: string): DrvsError {
-    return new DrvsError('StateConflict', `${this.#path} is damaged at byte ${at}: ${why}`, {
+    return new DrvsError('StateConflict', `${this.path} is damaged at byte ${at}: ${why}`, {
       hint: 'Restore the file from a copy or a snapshot of the DRVM; without one, moving it away gives an empty file system.',
-      details: { file: this.#path, byte: at },
+      details: { file: this.path, byte: at },
     });
   }
 }

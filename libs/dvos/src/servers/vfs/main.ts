@@ -1,4 +1,4 @@
-import { type Endpoint, type Message, NOTIFY_MESSAGE, VFS } from '@drvs/drvmm-core';
+import { type Endpoint, type Message, NOTIFY_MESSAGE, SUSPENDED, VFS } from '@drvs/drvmm-core';
 import type { Server, ServerPort } from '../server.js';
 import { VfsControl } from './control.js';
 import type { DeviceDrivers } from './device.js';
@@ -25,7 +25,7 @@ export interface VfsOptions {
  *                               descriptors (filedes)    InodeTree ◀─ replay ─  FileStore
  *                                                            └── record ──────────▶ (journal, pages)
  *
- * Everything is answered within `onMessage`: nothing here waits.
+ * Everything is answered within `onMessage`, except what must be durable first: that is answered when it is.
  */
 export class VfsServer implements Server {
   readonly endpoint: Endpoint = VFS;
@@ -56,7 +56,9 @@ export class VfsServer implements Server {
     state.ride = undefined;
     const process = state.processes.get(source);
     const call = table[message.type];
-    answer.type = process && call ? call(state, process, message, data) : EBADCALL;
+    const result = process && call ? call(state, process, message, data) : EBADCALL;
+    if (result === SUSPENDED) return;
+    answer.type = result;
     state.port.reply(source, answer, state.ride);
   }
 

@@ -21,7 +21,7 @@ export const renumber: VfsCall = (vfs, process, { words }) => {
   return OK;
 };
 
-export const sync: VfsCall = (vfs) => vfs.store.sync(null);
+export const sync: VfsCall = (vfs, process) => vfs.replySynced(process, null, OK);
 
 export const fsync: VfsCall = (vfs, process, { words }) => syncFile(vfs, process, words[FD]!, RIGHT.FD_SYNC);
 
@@ -31,7 +31,7 @@ export const fdatasync: VfsCall = (vfs, process, { words }) =>
 function syncFile(vfs: VfsState, process: ProcessFiles, fd: number, right: number): number {
   const descriptor = process.find(fd, right);
   if (typeof descriptor === 'number') return descriptor;
-  return vfs.store.sync(descriptor.filp.inode.number);
+  return vfs.replySynced(process, descriptor.filp.inode.number, OK);
 }
 
 /** Advice is about speed only; taking note of it is enough. */

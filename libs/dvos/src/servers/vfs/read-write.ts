@@ -12,7 +12,7 @@ import {
   RIGHT,
 } from '../../calls.js';
 import { readDevice, writeDevice } from './device.js';
-import type { Filp } from './filedes.js';
+import type { Filp, ProcessFiles } from './filedes.js';
 import type { Inode } from './inode.js';
 import { blocksOf } from './inode-tree.js';
 import { BLOCK_BYTES, FILE_MAX_BYTES } from './limits.js';
@@ -54,7 +54,7 @@ export const write: VfsCall = (vfs, process, { words }, data) => {
   const count = writeAt(vfs, inode, position, data);
   if (count <= 0) return count;
   filp.position = position + count;
-  return synced(vfs, filp, count);
+  return synced(vfs, process, filp, count);
 };
 
 /** As on Linux, an append descriptor appends whatever the position. */
@@ -67,7 +67,7 @@ export const pwrite: VfsCall = (vfs, process, { words, doubles }, data) => {
   const position = filp.flags & FD_APPEND ? inode.size : doubles[POSITION]!;
   if (!isPosition(position)) return EINVAL;
   const count = writeAt(vfs, inode, position, data);
-  return count < 0 ? count : synced(vfs, filp, count);
+  return count < 0 ? count : synced(vfs, process, filp, count);
 };
 
 function clampLength(vfs: VfsState, length: number): number {
@@ -78,10 +78,9 @@ export function isPosition(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-function synced(vfs: VfsState, filp: Filp, count: number): number {
+function synced(vfs: VfsState, process: ProcessFiles, filp: Filp, count: number): number {
   if (!(filp.flags & (FD_DSYNC | FD_SYNC)) || count === 0) return count;
-  const status = vfs.store.sync(filp.inode.number);
-  return status === OK ? count : status;
+  return vfs.replySynced(process, filp.inode.number, count);
 }
 
 /** Reads into the riding buffer. @returns bytes, or a negative status. */

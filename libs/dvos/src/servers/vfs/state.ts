@@ -1,4 +1,4 @@
-import { type Endpoint, MAX_RIDING_BYTES, Message } from '@drvs/drvmm-core';
+import { type Endpoint, MAX_RIDING_BYTES, Message, SUSPENDED } from '@drvs/drvmm-core';
 import { FILE_DIRECTORY } from '../../calls.js';
 import type { ServerPort } from '../server.js';
 import type { DeviceDrivers } from './device.js';
@@ -11,7 +11,10 @@ import { decodePath, Lookup } from './path.js';
 import { EMLINK, ENOSPC, ENOTDIR, OK } from './status.js';
 import type { FileStore } from './store.js';
 
-/** A call of the table: reads the request, writes `answer` and `ride`, returns the reply's type. */
+/**
+ * A call of the table: reads the request, writes `answer` and `ride`, returns the reply's type, or SUSPENDED when it
+ * has replied or will.
+ */
 export type VfsCall = (vfs: VfsState, process: ProcessFiles, request: Message, data: Uint8Array) => number;
 
 /** What the calls of VFS share (MINIX's glo.h and fproc.h). */
@@ -21,6 +24,8 @@ export class VfsState {
   readonly lookup = new Lookup();
   /** The reply under construction. */
   readonly answer = new Message();
+  /** That of a call which was suspended. */
+  readonly #late = new Message();
   /** What rides with it. */
   ride: Uint8Array | undefined;
   /** Room for what rides. */
@@ -49,6 +54,19 @@ export class VfsState {
   commitAttributes(inode: Inode): void {
     const record = this.tree.takeAttributes(inode);
     if (record) this.store.append(record);
+  }
+
+  /**
+   * Replies `result` when the file's data (without `inode`: everything) is durable: a disk takes milliseconds for that,
+   * and the others are served meanwhile. @returns SUSPENDED, for the call to return.
+   */
+  replySynced({ endpoint }: ProcessFiles, inode: number | null, result: number): number {
+    this.store.syncLater(inode, (status) => {
+      this.#late.clear();
+      this.#late.type = status === OK ? result : status;
+      this.port.reply(endpoint, this.#late);
+    });
+    return SUSPENDED;
   }
 
   /** OK when one more file can be made. */

@@ -23,8 +23,10 @@ export interface FileStore {
   truncate(inode: number, size: number): number;
   /** The file is gone: its data may be thrown away once the record that says so is kept. */
   discard(inode: number): void;
-  /** Makes all records and this file's data (without `inode`: everybody's) durable. */
+  /** Makes all records and this file's data (without `inode`: everybody's) durable, while everything waits. */
   sync(inode: number | null): number;
+  /** The same without anybody waiting but who asks; what was asked for meanwhile is done together. */
+  syncLater(inode: number | null, done: (status: number) => void): void;
   /** OK, or why nothing more can be taken at present (the host's disk is full or fails). */
   status(): number;
   /** @throws DrvsError when something could not be stored, saying what. */
@@ -85,6 +87,10 @@ export class MemoryStore implements FileStore {
 
   sync(): number {
     return 0;
+  }
+
+  syncLater(_inode: number | null, done: (status: number) => void): void {
+    done(0);
   }
 
   status(): number {
