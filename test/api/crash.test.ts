@@ -1,0 +1,208 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { type AgentMethod, DrvsError, type DrvmView, type NodeView, type OperationView } from '@drvs/contracts';
+import { AgentPeer } from '../support/agent-peer.js';
+import { until } from '../support/cluster.js';
+import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { hasRedis, startRedis, type TestRedis } from '../support/redis.js';
+
+const ROOT = join(import.meta.dirname, '../..');
+/** Until another process takes up what a killed one had begun: its lock must run out first. */
+const TAKEN_UP_WITHIN_MS = 40_000;
+
+let postgres: TestPostgres;
+let redis: TestRedis | null = null;
+let folder: string;
+let environment: Record<string, string>;
+let url: string;
+let token: string;
+let child: ChildProcess | null = null;
+let agents: AgentPeer[] = [];
+
+beforeAll(async () => {
+  await promisify(execFile)(process.execPath, [join(ROOT, 'scripts/build.mjs')]);
+  postgres = await startPostgres();
+  if (hasRedis) redis = await startRedis();
+});
+afterAll(async () => {
+  await redis?.stop();
+  await postgres?.stop();
+});
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'drvs-crash-'));
+  const port = await freePort();
+  url = `http://127.0.0.1:${port}`;
+  environment = {
+    PATH: process.env.PATH ?? '',
+    DATABASE_URL: await postgres.createDatabase(),
+    PORT: String(port),
+    DRVS_DATA: folder,
+    DRVS_BOOTSTRAP_FILE: join(folder, 'bootstrap.json'),
+    DRVS_BOOTSTRAP_NODES: '2',
+    LOG_LEVEL: 'warn',
+  };
+});
+
+afterEach(async () => {
+  for (const agent of agents) agent.disconnect();
+  agents = [];
+  await kill();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function start(): Promise<void> {
+  child = spawn(process.execPath, [join(ROOT, 'apps/api/dist/main.js')], {
+    env: environment,
+    stdio: ['ignore', process.env.TEST_LOG_LEVEL ? 'inherit' : 'ignore', 'inherit'],
+  });
+  await until('the API is ready', () => fetch(`${url}/readyz`).then(({ ok }) => ok, () => false));
+}
+
+/** As `kill -9` does. */
+async function kill(): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(`${url}/api/v1/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) },
+    body: body ? JSON.stringify(body) : undefined,
+  });
+  const answer = (await response.json()) as T;
+  if (!response.ok) throw new Error(`${method} ${path}: HTTP ${response.status} ${JSON.stringify(answer)}`);
+  return answer;
+}
+
+async function clusterOfTwo(): Promise<void> {
+  await start();
+  const bootstrap = JSON.parse(await readFile(join(folder, 'bootstrap.json'), 'utf8')) as {
+    token: string;
+    enrolTokens: string[];
+  };
+  token = bootstrap.token;
+  for (const [index, enrolToken] of bootstrap.enrolTokens.entries()) {
+    const agent = new AgentPeer(url, `node${index + 1}`);
+    expect((await agent.enrol(enrolToken)).status).toBe(201);
+    void agent.stayConnected();
+    agents.push(agent);
+  }
+  await until('both nodes are up', async () => {
+    const { items } = await call<{ items: NodeView[] }>('GET', 'nodes');
+    return items.length === 2 && items.every(({ state }) => state === 'up');
+  });
+  await call('POST', 'tenants', { name: 'physics', quota: {} });
+}
+
+const create = () =>
+  call<{ operation: OperationView; drvm: DrvmView }>('POST', 'drvms', {
+    name: 'fisica',
+    tenant: 'physics',
+    cpu: 2,
+    memoryMiB: 1024,
+    diskGiB: 2,
+    nodes: 2,
+  });
+
+const ended = (id: string) =>
+  until(
+    'the operation has ended',
+    async () => {
+      const operation = await call<OperationView>('GET', `operations/${id}`).catch(() => null);
+      return operation && !['queued', 'running'].includes(operation.state) ? operation : undefined;
+    },
+    TAKEN_UP_WITHIN_MS,
+  );
+
+/** Kills the API when node2's agent is asked for `method`, and starts it again. */
+function killAt(method: AgentMethod): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isDone = false;
+    agents[1]!.before = async (called) => {
+      if (called !== method || isDone) return;
+      isDone = true;
+      try {
+        await kill();
+        await start();
+        resolve();
+      } catch (error) {
+        reject(error as Error);
+      }
+    };
+  });
+}
+
+async function allocated(): Promise<number[]> {
+  const { items } = await call<{ items: NodeView[] }>('GET', 'nodes');
+  return items.map((node) => (node as NodeView & { allocated: { cpu: number } }).allocated.cpu);
+}
+
+const backends = hasRedis ? (['postgresql', 'redis'] as const) : (['postgresql'] as const);
+
+describe.each(backends)('after kill -9 of the API, with jobs on %s,', (backend) => {
+  beforeEach(async () => {
+    if (backend === 'redis') environment.REDIS_URL = `${redis?.url}`;
+    await clusterOfTwo();
+  });
+
+  test.each(['drvm.prepare', 'drvm.start'] as const)(
+    'a creation killed in %s goes on, and every resource is given once',
+    async (method) => {
+      const killed = killAt(method);
+      const { operation, drvm } = await create();
+      await killed;
+      const after = await ended(operation.id);
+      expect(after).toMatchObject({ state: 'succeeded', progress: 1, error: null });
+      expect(after.steps.every(({ state }) => state === 'succeeded')).toBe(true);
+      expect(await call<DrvmView>('GET', 'drvms/fisica')).toMatchObject({ id: drvm.id, state: 'running' });
+      expect(await allocated()).toEqual([1, 1]);
+      for (const { containers } of agents) expect([...containers.keys()]).toEqual([drvm.id]);
+    },
+    90_000,
+  );
+
+  test('a creation that was being undone is undone to the end', async () => {
+    const killed = killAt('drvm.delete');
+    agents[0]!.before = (method) => {
+      if (method === 'drvm.start') throw new DrvsError('InsufficientResources', 'no memory left');
+    };
+    const { operation } = await create();
+    await killed;
+    expect(await ended(operation.id)).toMatchObject({
+      state: 'compensated',
+      error: { code: 'InsufficientResources' },
+    });
+    expect((await call<{ items: DrvmView[] }>('GET', 'drvms')).items).toEqual([]);
+    expect(await allocated()).toEqual([0, 0]);
+    for (const { containers } of agents) expect(containers.size).toBe(0);
+  }, 90_000);
+
+  test('a deletion is finished', async () => {
+    const { operation } = await create();
+    await ended(operation.id);
+    const killed = killAt('drvm.delete');
+    const deletion = await call<OperationView>('DELETE', 'drvms/fisica');
+    await killed;
+    expect(await ended(deletion.id)).toMatchObject({ state: 'succeeded' });
+    expect(await allocated()).toEqual([0, 0]);
+    for (const { containers } of agents) expect(containers.size).toBe(0);
+  }, 90_000);
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
