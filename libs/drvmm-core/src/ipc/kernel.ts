@@ -105,6 +105,8 @@ const MAX_MOVED = 65_536;
 const SEND_ALL = 2;
 const SEND_SERVERS = 1;
 const SEND_SET = 0;
+/** Where a held frame came from: a container that is lost since. */
+const LOST = -1;
 /** transmit() found no living container. */
 const UNREACHABLE = -2;
 
@@ -121,6 +123,8 @@ interface ParkedIn {
 }
 
 interface Moved {
+  /** Under which it lived here. */
+  epoch: number;
   sequence: number;
   callTarget: Endpoint;
   sentTo: number;
@@ -178,6 +182,11 @@ export class IpcKernel {
   readonly #parkedOut = new Map<number, ParkedOut[]>();
   readonly #parkedIn = new Map<number, ParkedIn[]>();
   readonly #asked = new Set<number>();
+  /**
+   * Installed, and not committed yet: not visible to anybody here. What comes for them is held; what goes to them
+   * goes to where they still live.
+   */
+  readonly #arriving = new Map<number, LocalProcess>();
   readonly #moved = new Map<number, Moved>();
   readonly #copies = new Map<number, Copy>();
   #nextCopy = 1;
@@ -215,6 +224,7 @@ export class IpcKernel {
   /** Ends a process's part in IPC; partners that wait for it get `status`. */
   unbind(endpoint: Endpoint, status: number = EDEADSRCDST): void {
     const process = this.#find(endpoint);
+    if (this.#arriving.has(endpoint)) this.rollback(endpoint);
     if (process === undefined) return;
     this.#abandonCall(process);
     this.#leave(process);
@@ -323,6 +333,8 @@ export class IpcKernel {
       return EDEADSRCDST;
     }
     caller.phase = Phase.Outstanding;
+    caller.needsRouting = false;
+    caller.isVerifying = false;
     caller.sentTo = this.index;
     if (caller.trail.length !== 1 || caller.trail[0] !== this.index) caller.trail = [this.index];
     caller.callData = NO_BYTES;
@@ -399,6 +411,8 @@ export class IpcKernel {
     receiver.nextSequence();
     receiver.trail = [this.index];
     receiver.refutedIndex = -1;
+    receiver.needsRouting = false;
+    receiver.sentTo = this.index;
     receiver.phase = Phase.Receiving;
     if (source === ANY) return SUSPENDED;
     const watched = this.#watch(receiver);
@@ -570,7 +584,8 @@ export class IpcKernel {
     if (local === undefined) {
       const place = this.#directory.indexOf(granter);
       if (place === undefined && !this.#mayAskHome()) return EDEADSRCDST;
-      if (place !== undefined && !this.#up.has(place)) return EDEADSRCDST;
+      const isHere = place === this.index && this.#arriving.has(granter);
+      if (place !== undefined && !isHere && !this.#up.has(place)) return EDEADSRCDST;
     }
     this.#copies.set(id, copy);
     copier.copies++;
@@ -678,6 +693,11 @@ export class IpcKernel {
       this.#emit(place, frame);
       return place;
     }
+    const arriving = place === this.index ? this.#arriving.get(target) : undefined;
+    if (arriving !== undefined) {
+      this.#hold(arriving, this.index, frame);
+      return this.index;
+    }
     if (fixedIndexOf(target) !== undefined || !this.#mayAskHome()) return UNREACHABLE;
     let parked = this.#parkedOut.get(target);
     if (parked === undefined) {
@@ -710,6 +730,7 @@ export class IpcKernel {
     caller.trail = [this.index];
     caller.refutedIndex = -1;
     caller.isVerifying = false;
+    caller.needsRouting = false;
     caller.phase = Phase.Outstanding;
     const status = this.#route(caller);
     if (status !== SUSPENDED) caller.phase = Phase.Idle;
@@ -1017,6 +1038,10 @@ export class IpcKernel {
       this.#cancelOwed(target, endpoint, sequence);
       return;
     }
+    const arriving = this.#arriving.get(callTarget);
+    if (arriving !== undefined && caller.sentTo === this.index) {
+      arriving.held = arriving.held.filter((h) => !isSendOf(h.frame, endpoint, sequence));
+    }
     if (caller.phase === Phase.Receiving || caller.needsRouting) return;
     if (caller.sentTo === LOCATING) {
       const parked = this.#parkedOut.get(callTarget);
@@ -1133,7 +1158,7 @@ export class IpcKernel {
       return true;
     }
     if (epoch > place.epoch) return this.index === 0 ? false : undefined;
-    return place.previous === peer && epoch < place.epoch && epoch >= place.heardEpoch;
+    return place.previous === peer && epoch < place.epoch && (!isCall || epoch >= place.heardEpoch);
   }
 
   /** A frame that is not believed. Callers are told, so that an honest one that home does not know cannot hang. */
@@ -1170,7 +1195,9 @@ export class IpcKernel {
   #dispatch(peer: number, frame: Uint8Array): void {
     const target = this.#find(targetOf(frame));
     if (target === undefined) {
-      this.#redirect(peer, frame);
+      const arriving = this.#arriving.get(targetOf(frame));
+      if (arriving === undefined) this.#redirect(peer, frame);
+      else this.#hold(arriving, peer, frame);
       return;
     }
     const source = sourceOf(frame) as Endpoint;
@@ -1341,20 +1368,22 @@ export class IpcKernel {
   }
 
   #takeReturned(peer: number, frame: Uint8Array): void {
-    const sender = this.#find(sourceOf(frame));
-    const target = targetOf(frame);
+    const source = sourceOf(frame) as Endpoint;
+    const target = targetOf(frame) as Endpoint;
     const place = this.#directory.get(target);
     const kind = readInt(frame, 20);
     const isReply = kind === FrameKind.Reply;
-    // Only of what was sent there: the target lived at that peer, and nothing is believed that it could not have
-    // made itself while the target was there.
-    if (
-      sender === undefined ||
-      !isEndpoint(target) ||
-      fixedIndexOf(target) !== undefined ||
-      (!isReply && kind !== FrameKind.Notify)
-    ) {
+    // Only to users, who alone move. Nothing is believed that the peer could not have made itself while the target
+    // lived there.
+    const isFit = isEndpoint(source) && isEndpoint(target) && fixedIndexOf(target) === undefined;
+    if (!isFit || (!isReply && kind !== FrameKind.Notify)) {
       this.counters.framesDropped++;
+      return;
+    }
+    const sourceEpoch = this.#find(source)?.epoch ?? this.#moved.get(source)?.epoch;
+    if (sourceEpoch === undefined) {
+      // It has died since it answered; its caller must not wait for ever.
+      if (isReply) this.#settle(source, target, sequenceOf(frame), EDEADSRCDST);
       return;
     }
     const known = place?.epoch ?? 0;
@@ -1373,10 +1402,10 @@ export class IpcKernel {
     const again = makeFrame(
       kind,
       0,
-      sender.endpoint,
+      source,
       target,
       sequenceOf(frame),
-      sender.epoch,
+      sourceEpoch,
       0,
       0,
       isReply ? content.length - (MESSAGE_END - HEADER_BYTES) : 0,
@@ -1393,12 +1422,19 @@ export class IpcKernel {
   #takeAnswer(peer: number, frame: Uint8Array): void {
     const caller = this.#find(targetOf(frame));
     if (caller === undefined) {
-      this.#relay(frame);
+      const arriving = this.#arriving.get(targetOf(frame));
+      if (arriving === undefined) this.#relay(frame);
+      else this.#hold(arriving, peer, frame);
       return;
     }
     const isCall = caller.phase === Phase.Outstanding || caller.phase === Phase.Receiving;
     const isOf = isCall && caller.sequence === sequenceOf(frame) && caller.callTarget === sourceOf(frame);
-    const mayTell = peer === this.index || peer === caller.sentTo || caller.trail.includes(peer);
+    const mayTell =
+      peer === this.index ||
+      peer === caller.sentTo ||
+      caller.trail.includes(peer) ||
+      // Its partner moved there after it was packed.
+      caller.held.some((h) => kindOf(h.frame) === FrameKind.Moved && readUnsigned(h.frame, 28) - 1 === peer);
     if (!isOf || !mayTell) {
       this.counters.framesDropped++;
       return;
@@ -1425,7 +1461,7 @@ export class IpcKernel {
         if (hintIndex < 0 || hintIndex > 1023) break;
         this.#learn(sourceOf(frame), hintIndex, hintEpoch, peer);
         caller.sentTo = hintIndex;
-        if (hintIndex !== this.index && !this.#up.has(hintIndex)) this.#verify(caller, hintIndex);
+        if (hintIndex !== this.index && !this.#up.has(hintIndex)) this.#verify(caller);
         return;
       case FrameKind.Probed:
         if (peer !== caller.sentTo) break;
@@ -1595,7 +1631,9 @@ export class IpcKernel {
     this.#parkedOut.delete(endpoint);
     for (const parked of out ?? []) this.#release(parked, endpoint, index);
     for (const caller of [...this.#processes]) {
-      if (caller.isVerifying && caller.callTarget === endpoint) this.#verified(caller, index);
+      if (caller.isVerifying && !caller.isExtracted && caller.callTarget === endpoint) {
+        this.#verified(caller, index);
+      }
     }
     const inward = this.#parkedIn.get(endpoint);
     this.#parkedIn.delete(endpoint);
@@ -1666,7 +1704,14 @@ export class IpcKernel {
       const rest = parked.filter((p) => p.peer !== peer);
       if (rest.length > 0) this.#parkedIn.set(source, rest);
     }
-    for (const process of [...this.#processes]) this.#forgetCallersAt(process, peer);
+    for (const process of this.#arriving.values()) {
+      forgetHeld(process, peer);
+      if (process.sentTo === peer || process.trail.includes(peer)) process.mustVerify = true;
+    }
+    for (const process of [...this.#processes]) {
+      forgetHeld(process, peer);
+      this.#forgetCallersAt(process, peer);
+    }
     for (const copy of [...this.#copies.values()]) if (copy.sentTo === peer) this.#endCopy(copy, EDEADSRCDST);
     for (const [endpoint, moved] of [...this.#moved]) {
       if (moved.sentTo !== peer) continue;
@@ -1676,12 +1721,27 @@ export class IpcKernel {
     }
     for (const caller of [...this.#processes]) {
       if (caller.phase !== Phase.Outstanding && caller.phase !== Phase.Receiving) continue;
-      if (caller.isExtracted || caller.needsRouting) continue;
-      if (caller.sentTo === peer) this.#verify(caller, peer);
+      if (caller.isExtracted) {
+        if (caller.sentTo === peer || caller.trail.includes(peer)) this.#holdLoss(caller);
+        continue;
+      }
+      if (caller.needsRouting) continue;
+      if (caller.sentTo === peer) this.#verify(caller);
       else if (caller.trail.includes(peer)) this.#probe(caller, true);
     }
     if (this.index !== 0) this.#directory.forgetContainer(peer);
     if (peer === 0) for (const endpoint of [...this.#asked]) this.#takeLocation(endpoint, -1, 0);
+  }
+
+  /** The loss of a container may have ended the call of a process that is packed already: it is told where it wakes. */
+  #holdLoss(caller: LocalProcess): void {
+    const { callTarget, endpoint, sequence } = caller;
+    if (caller.held.some((h) => kindOf(h.frame) === FrameKind.Reply)) return;
+    this.#hold(
+      caller,
+      this.index,
+      makeFrame(FrameKind.Status, 0, callTarget, endpoint, sequence, 0, EDEADSRCDST, 0, 0),
+    );
   }
 
   #forgetCallersAt(process: LocalProcess, peer: number): void {
@@ -1705,9 +1765,9 @@ export class IpcKernel {
   }
 
   /** The container that a call was sent to is lost. Had the partner moved away before, the call may live on there. */
-  #verify(caller: LocalProcess, lost: number): void {
+  #verify(caller: LocalProcess): void {
     const target = caller.callTarget;
-    if (fixedIndexOf(target) !== undefined || lost === 0) {
+    if (fixedIndexOf(target) !== undefined) {
       this.#fail(caller);
     } else if (this.#find(target) !== undefined) {
       this.#verified(caller, this.index);
@@ -1800,6 +1860,7 @@ export class IpcKernel {
         message: base64(process.callMessage),
         inbox: base64(process.inbox),
         endStatus: process.endStatus,
+        mustVerify: process.isVerifying || process.mustVerify,
         callDataBytes: callData.length,
         endDataBytes: endData.length,
       },
@@ -1818,7 +1879,6 @@ export class IpcKernel {
       throw new Error(`EBADSRCDST: the state is of ${formatEndpoint(header.endpoint)}`);
     const process = new LocalProcess(endpoint, false, owner, privileges, header.epoch);
     process.isFrozen = true;
-    process.isArriving = true;
     process.sequence = header.sequence;
     process.nextGrant = header.nextGrant;
     for (const source of header.notifications) process.notifications.add(source);
@@ -1834,19 +1894,24 @@ export class IpcKernel {
     process.inbox.bytes.set(Buffer.from(header.inbox, 'base64').subarray(0, 64));
     process.callData = callData;
     process.sentTo = header.sentTo;
-    process.needsRouting = header.sentTo === LOCATING;
+    process.needsRouting = header.phase === 'outstanding' && header.sentTo === LOCATING;
     process.trail = [...new Set([...header.trail, header.from])].slice(-16);
     process.endStatus = header.endStatus;
+    process.mustVerify = header.mustVerify;
     process.endData = endData;
-    this.#enter(process);
+    if (this.#find(endpoint) !== undefined || this.#arriving.has(endpoint)) {
+      throw new Error(`ESLOTUSED (${ESLOTUSED}): ${formatEndpoint(endpoint)} is here already`);
+    }
+    this.#arriving.set(endpoint, process);
     this.#directory.set(endpoint, header.from, header.epoch);
   }
 
   /** Sets an installed process going: it lives here now, under `epoch`. */
   activate(endpoint: Endpoint, epoch: number): void {
-    const process = this.#mustBeFrozen(endpoint);
-    if (!process.isArriving) throw new Error(`EMIGRATE: ${formatEndpoint(endpoint)} is not arriving`);
-    process.isArriving = false;
+    const process = this.#arriving.get(endpoint);
+    if (process === undefined) throw new Error(`EMIGRATE: ${formatEndpoint(endpoint)} is not arriving`);
+    this.#enter(process);
+    this.#arriving.delete(endpoint);
     process.epoch = epoch;
     this.#moved.delete(endpoint);
     this.#directory.set(endpoint, this.index, epoch);
@@ -1855,20 +1920,13 @@ export class IpcKernel {
 
   /** Undoes freeze and extract at the source; at the target, discards what was installed. DVK ROLLBACK. */
   rollback(endpoint: Endpoint): void {
-    const process = this.#mustBeFrozen(endpoint);
-    if (process.isArriving) {
-      this.#leave(process);
-      const place = this.#directory.get(endpoint);
-      for (const held of process.held) this.#redirect(held.peer, held.frame);
-      for (const waiting of process.queue.values()) {
-        const hint = place === undefined || place.index === this.index ? -1 : place.index;
-        this.#settle(endpoint, waiting.source, waiting.sequence, EMIGRATE, hint, place?.epoch ?? 0);
-      }
-      for (const copy of [...this.#copies.values()]) {
-        if (copy.granter === endpoint && copy.sentTo === this.index) this.#endCopy(copy, EAGAIN);
-      }
+    const arriving = this.#arriving.get(endpoint);
+    if (arriving !== undefined) {
+      this.#arriving.delete(endpoint);
+      for (const { peer, frame } of arriving.held) this.#redirect(peer, frame);
       return;
     }
+    const process = this.#mustBeFrozen(endpoint);
     process.isExtracted = false;
     const lost = process.phase === Phase.Outstanding || process.phase === Phase.Receiving;
     this.#thaw(process);
@@ -1881,7 +1939,7 @@ export class IpcKernel {
       !this.#up.has(process.sentTo)
     ) {
       const isStill = process.phase === Phase.Outstanding || process.phase === Phase.Receiving;
-      if (isStill) this.#verify(process, process.sentTo);
+      if (isStill) this.#verify(process);
     }
   }
 
@@ -1899,6 +1957,7 @@ export class IpcKernel {
     const isCall = process.phase === Phase.Outstanding || process.phase === Phase.Receiving;
     this.#moved.delete(endpoint);
     this.#moved.set(endpoint, {
+      epoch: process.epoch,
       sequence: process.sequence,
       callTarget: process.callTarget,
       sentTo: isCall ? process.sentTo : LOCATING,
@@ -1929,6 +1988,9 @@ export class IpcKernel {
 
   #thaw(process: LocalProcess): void {
     process.isFrozen = false;
+    if (process.trail.some((index) => index !== this.index && !this.#up.has(index)))
+      process.mustVerify = true;
+    if (process.isVerifying) process.mustVerify = true;
     const { held, endpoint } = process;
     process.held = [];
     for (const { peer, frame } of held) this.#redeliver(peer, frame);
@@ -1944,12 +2006,21 @@ export class IpcKernel {
       if (process.needsRouting) {
         process.needsRouting = false;
         this.#reroute(process);
-      } else if (process.trail.length > 1 || process.trail[0] !== this.index) {
-        this.#probe(process, false);
+      } else if (process.mustVerify || process.trail.length > 1 || process.trail[0] !== this.index) {
+        this.#takeUp(process);
       }
     } else if (process.phase === Phase.Receiving) {
       this.#resumeReceive(process);
     }
+  }
+
+  /** The call of a process that woke at another place than it was made from. */
+  #takeUp(process: LocalProcess): void {
+    const { sentTo, callTarget, mustVerify } = process;
+    process.mustVerify = false;
+    const mayHaveMoved = fixedIndexOf(callTarget) === undefined && sentTo !== this.index;
+    if (mustVerify && mayHaveMoved) this.#verify(process);
+    else this.#probe(process, mustVerify);
   }
 
   #resumeReceive(process: LocalProcess): void {
@@ -1963,9 +2034,10 @@ export class IpcKernel {
   }
 
   #redeliver(peer: number, frame: Uint8Array): void {
-    if (peer !== this.index && !this.#up.has(peer)) return;
     const kind = kindOf(frame);
     const isAnswer = kind === FrameKind.Status || kind === FrameKind.Moved || kind === FrameKind.Probed;
+    // Copies from here are taken up again as a whole, by #resumeCopies.
+    if (peer === this.index && (kind === FrameKind.CopyFrom || kind === FrameKind.CopyTo)) return;
     if (isAnswer) this.#takeAnswer(peer, frame);
     else this.#dispatch(peer, frame);
   }
@@ -1977,12 +2049,13 @@ export class IpcKernel {
       case FrameKind.Notify:
         if (peer === this.index) {
           if (this.#up.has(to)) this.#emit(to, frame);
-        } else if (this.#up.has(peer)) {
+        } else if (peer !== LOST) {
           this.#returnFrame(peer, frame, to, epoch);
         } else if (kindOf(frame) === FrameKind.Reply) {
           // The answer's container is lost since; its caller must hear of that.
           if (this.#up.has(to)) {
             this.#tellLost(to, process.endpoint, {
+              epoch,
               sequence: process.sequence,
               callTarget: process.callTarget,
               sentTo: peer,
@@ -2015,7 +2088,7 @@ export class IpcKernel {
       this.#hold(local, this.index, frame);
     } else if (local.phase === Phase.Outstanding && local.sequence === sequence) {
       local.sentTo = to;
-      if (!this.#up.has(to)) this.#verify(local, to);
+      if (!this.#up.has(to)) this.#verify(local);
     }
   }
 
@@ -2052,6 +2125,13 @@ function writeNotification(message: Message, source: number): void {
   message.words.fill(0);
   message.words[0] = source;
   message.words[1] = NOTIFY_MESSAGE;
+}
+
+/** Frames of a lost container say nothing any more, besides a reply, which was given. */
+function forgetHeld(process: LocalProcess, peer: number): void {
+  if (process.held.length === 0) return;
+  process.held = process.held.filter((h) => h.peer !== peer || kindOf(h.frame) === FrameKind.Reply);
+  for (const held of process.held) if (held.peer === peer) held.peer = LOST;
 }
 
 /** Filtered by the wanted source, unlike M3-IPC's. */

@@ -58,8 +58,6 @@ export class LocalProcess {
   isFrozen = false;
   /** Its state was packed: from now on nothing of it may change here. */
   isExtracted = false;
-  /** Came by a migration that is not committed yet. */
-  isArriving = false;
 
   /** Senders in order of arrival; at most one per source, besides posts, whose keys are below any endpoint. */
   readonly queue = new Map<number, Waiting>();
@@ -84,6 +82,8 @@ export class LocalProcess {
   needsRouting = false;
   /** The partner's container was lost: home is asked whether the partner had moved away before. */
   isVerifying = false;
+  /** (arriving) A container that had to do with its call was lost meanwhile. */
+  mustVerify = false;
   /** The place that said it does not know the target. */
   refutedIndex = -1;
   refutedEpoch = 0;

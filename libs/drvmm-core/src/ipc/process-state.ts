@@ -29,6 +29,7 @@ const StateHeader = z.object({
   message: messageText,
   inbox: messageText,
   endStatus: word,
+  mustVerify: z.boolean(),
   callDataBytes: z.int().min(0).max(65_536),
   endDataBytes: z.int().min(0).max(65_536),
 });
