@@ -6,7 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type AgentMethod, DrvsError, type DrvmView, type NodeView, type OperationView } from '@drvs/contracts';
+import {
+  type AgentMethod,
+  DrvsError,
+  type DrvmView,
+  type NodeView,
+  type OperationView,
+} from '@drvs/contracts';
 import { AgentPeer } from '../support/agent-peer.js';
 import { until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
@@ -62,7 +68,12 @@ async function start(): Promise<void> {
     env: environment,
     stdio: ['ignore', process.env.TEST_LOG_LEVEL ? 'inherit' : 'ignore', 'inherit'],
   });
-  await until('the API is ready', () => fetch(`${url}/readyz`).then(({ ok }) => ok, () => false));
+  await until('the API is ready', () =>
+    fetch(`${url}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    ),
+  );
 }
 
 /** As `kill -9` does. */

@@ -73,7 +73,15 @@ beforeAll(async () => {
           await context.chunk({ stream: 'stdout', offset: 5 }, Buffer.from([0x80, 0x0a]));
           return { nextOffset: 7, lost: 0, exit: { exitCode: 3, signal: null, reason: null } };
         case 'process.migrate':
-          return { pid: params.pid, from: 'node1', to: params.to, bytes: 9, pauseMs: 1, totalMs: 2, rounds: 1 };
+          return {
+            pid: params.pid,
+            from: 'node1',
+            to: params.to,
+            bytes: 9,
+            pauseMs: 1,
+            totalMs: 2,
+            rounds: 1,
+          };
         case 'file.list':
           return [{ path: '/tmp', kind: 'directory', size: 0, mode: 0o755, modifiedAt: ps.startedAt }];
         default:
@@ -158,14 +166,17 @@ describe('queries', () => {
   });
 
   test('pages go on where the one before ended', async () => {
-    const first = await ask<{ nodes: { nodes: { name: string }[]; pageInfo: { hasNextPage: boolean; endCursor: string } } }>(
-      '{nodes(first:1){nodes{name} edges{cursor node{name}} pageInfo{hasNextPage endCursor}}}',
-      by(admin),
-    );
+    const first = await ask<{
+      nodes: { nodes: { name: string }[]; pageInfo: { hasNextPage: boolean; endCursor: string } };
+    }>('{nodes(first:1){nodes{name} edges{cursor node{name}} pageInfo{hasNextPage endCursor}}}', by(admin));
     expect(first.data?.nodes).toMatchObject({ nodes: [{ name: 'node1' }], pageInfo: { hasNextPage: true } });
-    const second = await ask('query($a:String){nodes(first:1,after:$a){nodes{name} pageInfo{hasNextPage}}}', by(admin), {
-      a: first.data?.nodes.pageInfo.endCursor,
-    });
+    const second = await ask(
+      'query($a:String){nodes(first:1,after:$a){nodes{name} pageInfo{hasNextPage}}}',
+      by(admin),
+      {
+        a: first.data?.nodes.pageInfo.endCursor,
+      },
+    );
     expect(second.data).toEqual({ nodes: { nodes: [{ name: 'node2' }], pageInfo: { hasNextPage: false } } });
   });
 });
@@ -199,7 +210,11 @@ describe('limits', () => {
 describe('sessions of browsers', () => {
   test('signing in gives a cookie; a change needs the CSRF token that goes with it', async () => {
     await cluster.database.unrestricted.user.create({
-      data: { name: 'marie', role: 'supra-admin', passwordHash: await hashPassword('a long enough password') },
+      data: {
+        name: 'marie',
+        role: 'supra-admin',
+        passwordHash: await hashPassword('a long enough password'),
+      },
     });
     const response = await fetch(`${api.url}/graphql`, {
       method: 'POST',
@@ -250,9 +265,15 @@ describe('subscriptions', () => {
     );
     expect(migration.errors).toBeUndefined();
     const id = migration.data?.migrateProcess.id;
-    const seen = await collect(member, `subscription{operation(id:"${id}"){state progress result}}`, () => false);
+    const seen = await collect(
+      member,
+      `subscription{operation(id:"${id}"){state progress result}}`,
+      () => false,
+    );
     expect(seen.at(-1)).toMatchObject({ operation: { state: 'succeeded', progress: 1 } });
-    expect(JSON.parse((seen.at(-1) as { operation: { result: string } }).operation.result)).toMatchObject({ to: 'node2' });
+    expect(JSON.parse((seen.at(-1) as { operation: { result: string } }).operation.result)).toMatchObject({
+      to: 'node2',
+    });
   });
 
   test('output comes as it is written, and ends with the process', async () => {
@@ -266,16 +287,25 @@ describe('subscriptions', () => {
   });
 
   test('processes and the map come at once, redacted as in queries', async () => {
-    expect(await collect(member, 'subscription{processes(drvm:"fisica"){pid command}}', (v) => v.length === 1)).toEqual([
-      { processes: [{ pid: 12, command: '/bin/pi 1000' }] },
-    ]);
-    expect(await collect(member, 'subscription{telemetry{name capacity{cpu}}}', (v) => v.length === 1)).toEqual([
-      { telemetry: [{ name: 'node1', capacity: { cpu: 0.5 } }, { name: 'node2', capacity: { cpu: 0.5 } }] },
+    expect(
+      await collect(member, 'subscription{processes(drvm:"fisica"){pid command}}', (v) => v.length === 1),
+    ).toEqual([{ processes: [{ pid: 12, command: '/bin/pi 1000' }] }]);
+    expect(
+      await collect(member, 'subscription{telemetry{name capacity{cpu}}}', (v) => v.length === 1),
+    ).toEqual([
+      {
+        telemetry: [
+          { name: 'node1', capacity: { cpu: 0.5 } },
+          { name: 'node2', capacity: { cpu: 0.5 } },
+        ],
+      },
     ]);
   });
 
   test('events come as they happen', async () => {
-    const arriving = collect(admin, 'subscription{events{kind text}}', (v) => JSON.stringify(v).includes('a test'));
+    const arriving = collect(admin, 'subscription{events{kind text}}', (v) =>
+      JSON.stringify(v).includes('a test'),
+    );
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await cluster.database.unrestricted.event.create({ data: { kind: 'test', text: 'a test' } });
     expect(await arriving).toContainEqual({ events: { kind: 'test', text: 'a test' } });
@@ -285,7 +315,9 @@ describe('subscriptions', () => {
     await expect(
       collect(stranger, 'subscription{processes(drvm:"fisica"){pid}}', (v) => v.length === 1),
     ).rejects.toEqual([expect.objectContaining({ message: expect.stringContaining('no DRVM') })]);
-    await expect(collect('nonsense', 'subscription{events{kind}}', (v) => v.length === 1)).rejects.toBeDefined();
+    await expect(
+      collect('nonsense', 'subscription{events{kind}}', (v) => v.length === 1),
+    ).rejects.toBeDefined();
   });
 
   test('a page of another origin is refused', async () => {
@@ -302,7 +334,9 @@ describe('subscriptions', () => {
   test('a subscription ends when its token is revoked', async () => {
     const token = await cluster.token('supra-admin');
     const socket = client(token);
-    const closed = new Promise<{ code: number }>((resolve) => socket.on('closed', (event) => resolve(event as { code: number })));
+    const closed = new Promise<{ code: number }>((resolve) =>
+      socket.on('closed', (event) => resolve(event as { code: number })),
+    );
     const iterator = socket.iterate({ query: 'subscription{telemetry{name}}' });
     await iterator.next();
     const id = token.split('_')[1]!;

@@ -53,7 +53,9 @@ export class TestCluster {
   /** An API token of this role. */
   async token(role: Role, tenantId: string | null = null): Promise<string> {
     const { id, token, hash } = newApiToken();
-    await this.database.unrestricted.apiToken.create({ data: { id, hash, name: `${role}-${id}`, role, tenantId } });
+    await this.database.unrestricted.apiToken.create({
+      data: { id, hash, name: `${role}-${id}`, role, tenantId },
+    });
     return token;
   }
 
@@ -70,7 +72,12 @@ export class TestCluster {
     const text = await response.text();
     const answer: unknown = text === '' ? undefined : JSON.parse(text);
     if (response.ok) return answer as T;
-    const { code, detail, hint, field } = answer as { code: DrvsError['code']; detail: string; hint?: string; field?: string };
+    const { code, detail, hint, field } = answer as {
+      code: DrvsError['code'];
+      detail: string;
+      hint?: string;
+      field?: string;
+    };
     throw new DrvsError(code, detail, { hint, field, details: { status: response.status } });
   }
 

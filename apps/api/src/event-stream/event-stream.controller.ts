@@ -66,7 +66,9 @@ export class EventStreamController {
       return;
     }
     if (lastEventId !== undefined && !EventNumber.safeParse(lastEventId).success) {
-      throw new DrvsError('InvalidInput', 'Last-Event-ID is not the id of an event', { field: 'Last-Event-ID' });
+      throw new DrvsError('InvalidInput', 'Last-Event-ID is not the id of an event', {
+        field: 'Last-Event-ID',
+      });
     }
     await this.#serve(actor, lastEventId ?? since ?? null, request, reply);
   }
@@ -77,11 +79,17 @@ export class EventStreamController {
   }
 
   /** Server-sent events (WHATWG HTML, 9.2). */
-  async #serve(actor: Actor, since: string | null, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  async #serve(
+    actor: Actor,
+    since: string | null,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<void> {
     const end = new AbortController();
     const signal = AbortSignal.any([hangUpSignal(reply), end.signal]);
     const { raw } = reply.hijack();
-    for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
+    for (const [name, value] of Object.entries(reply.getHeaders()))
+      if (value !== undefined) raw.setHeader(name, value);
     raw.writeHead(200, {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',

@@ -5,7 +5,14 @@ import { EventStream } from '../event-stream/event-stream.service.js';
 import { EventsService } from '../events/events.service.js';
 import { decodeCursor, encodeCursor } from '../http/paging.js';
 import { z } from 'zod';
-import { type Connection, ConnectionArgs, connection, EventConnection, NodeConnection, pageQuery } from './connections.js';
+import {
+  type Connection,
+  ConnectionArgs,
+  connection,
+  EventConnection,
+  NodeConnection,
+  pageQuery,
+} from './connections.js';
 import { GraphReads } from './graph-reads.service.js';
 import { live } from './live.js';
 import { Event, Node } from './object-types.js';
@@ -26,7 +33,11 @@ export class ClusterResolver {
 
   @Query(() => NodeConnection)
   async nodes(@Reader() actor: Actor, @Args() args: ConnectionArgs): Promise<Connection<Node>> {
-    return connection(await this.reads.nodes(actor, pageQuery(args)), ({ name }) => encodeCursor(name), (node) => node);
+    return connection(
+      await this.reads.nodes(actor, pageQuery(args)),
+      ({ name }) => encodeCursor(name),
+      (node) => node,
+    );
   }
 
   @Query(() => Node, { nullable: true })
@@ -40,12 +51,17 @@ export class ClusterResolver {
     const rows = await this.events.latest(actor, decodeCursor(cursor, EventNumber), limit + 1);
     const items = rows.slice(0, limit);
     const nextCursor = rows.length > limit ? encodeCursor(items.at(-1)?.id ?? '0') : null;
-    return connection({ items, nextCursor }, ({ id }) => encodeCursor(id), (event) => event);
+    return connection(
+      { items, nextCursor },
+      ({ id }) => encodeCursor(id),
+      (event) => event,
+    );
   }
 
   @Subscription(() => [Node], {
     resolve: (nodes: Node[]) => nodes,
-    description: 'All nodes that the viewer may see, once a second at most, when something of them has changed',
+    description:
+      'All nodes that the viewer may see, once a second at most, when something of them has changed',
   })
   telemetry(@Context() context: GraphqlContext): AsyncIterableIterator<Node[]> {
     return live(context, (actor, signal) => changes(() => this.reads.telemetry(actor), signal));

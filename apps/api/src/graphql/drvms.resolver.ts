@@ -1,4 +1,15 @@
-import { Args, Context, ID, Int, Mutation, Parent, Query, ResolveField, Resolver, Subscription } from '@nestjs/graphql';
+import {
+  Args,
+  Context,
+  ID,
+  Int,
+  Mutation,
+  Parent,
+  Query,
+  ResolveField,
+  Resolver,
+  Subscription,
+} from '@nestjs/graphql';
 import { DrvsError } from '@drvs/contracts';
 import type { Actor } from '../auth/actor.js';
 import { NewDrvm } from '../drvms/drvm-request.js';
@@ -30,7 +41,11 @@ export class DrvmsResolver {
 
   @Query(() => DrvmConnection, { name: 'drvms' })
   async drvmList(@Reader() actor: Actor, @Args() args: ConnectionArgs): Promise<Connection<Drvm>> {
-    return connection(await this.reads.drvmList(actor, pageQuery(args)), ({ id }) => encodeCursor(id), (drvm) => drvm);
+    return connection(
+      await this.reads.drvmList(actor, pageQuery(args)),
+      ({ id }) => encodeCursor(id),
+      (drvm) => drvm,
+    );
   }
 
   @Query(() => Drvm, { nullable: true })
@@ -109,12 +124,18 @@ export class DrvmsResolver {
   }
 
   @Mutation(() => Operation)
-  async cancelOperation(@Changer() actor: Actor, @Args('id', { type: () => ID }) id: string): Promise<Operation> {
+  async cancelOperation(
+    @Changer() actor: Actor,
+    @Args('id', { type: () => ID }) id: string,
+  ): Promise<Operation> {
     return operationObject(await this.work.cancel(actor, id));
   }
 
   @Mutation(() => Operation)
-  async retryOperation(@Changer() actor: Actor, @Args('id', { type: () => ID }) id: string): Promise<Operation> {
+  async retryOperation(
+    @Changer() actor: Actor,
+    @Args('id', { type: () => ID }) id: string,
+  ): Promise<Operation> {
     return operationObject(await this.work.retry(actor, id));
   }
 

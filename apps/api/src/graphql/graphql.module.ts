@@ -70,11 +70,19 @@ function configuration(auth: AuthService): MercuriusDriverConfig {
     additionalRouteOptions: {
       preHandler: async (request: FastifyRequest) => {
         if (!Array.isArray(request.body) || request.body.length <= MAX_BATCH) return;
-        throw new DrvsError('InvalidInput', `a batch holds ${MAX_BATCH} queries at most, this one ${request.body.length}`);
+        throw new DrvsError(
+          'InvalidInput',
+          `a batch holds ${MAX_BATCH} queries at most, this one ${request.body.length}`,
+        );
       },
     },
     hooks: {
-      preExecution: async (_schema: GraphQLSchema, document: DocumentNode, context: object, variables: object) => {
+      preExecution: async (
+        _schema: GraphQLSchema,
+        document: DocumentNode,
+        context: object,
+        variables: object,
+      ) => {
         const { session } = context as GraphqlContext;
         requireWithinLimits(document, variables as Record<string, unknown>, session.authenticated !== null);
       },

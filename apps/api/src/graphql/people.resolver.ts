@@ -52,5 +52,7 @@ export class PeopleResolver {
 
 /** GraphQL does not tell a value left out from null, REST's schemas do. */
 export function withoutNulls(input: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null && value !== undefined));
+  return Object.fromEntries(
+    Object.entries(input).filter(([, value]) => value !== null && value !== undefined),
+  );
 }

@@ -81,7 +81,8 @@ export class ProcessesResolver {
     @Context() context: GraphqlContext,
     @Args('drvm', { type: () => ID }) drvm: string,
   ): AsyncIterableIterator<Process[]> {
-    const look = async (actor: Actor) => this.reads.processesOf(actor, await this.reads.requireDrvm(actor, drvm));
+    const look = async (actor: Actor) =>
+      this.reads.processesOf(actor, await this.reads.requireDrvm(actor, drvm));
     return live(context, (actor, signal) => changes(() => look(actor), signal));
   }
 
@@ -96,6 +97,8 @@ export class ProcessesResolver {
     @Args('pid', { type: () => Int }) pid: number,
     @Args('offset', { type: () => Float, nullable: true, defaultValue: 0 }) offset: number,
   ): AsyncIterableIterator<OutputChunk> {
-    return live(context, (actor, signal) => outputChunks(this.processes, actor, drvm, pid, offset ?? 0, signal));
+    return live(context, (actor, signal) =>
+      outputChunks(this.processes, actor, drvm, pid, offset ?? 0, signal),
+    );
   }
 }
