@@ -1,4 +1,5 @@
-// Builds the demonstration programs (AssemblyScript) to libs/dvos/dist/guest/*.wasm.
+// Builds the demonstration programs (AssemblyScript) to libs/dvos/dist/guest/*.wasm, and for the benchmark the kernels
+// of the folder bench/.
 // A program is built again only when it, the files under lib/, or this script are newer.
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -12,26 +13,41 @@ const changedAt = async (path) => (await stat(path).catch(() => null))?.mtimeMs 
 
 /** The options that make a WASI program: no JavaScript glue, no `env` imports, everything in memory and globals. */
 export const options = (abort) => [
-  '--optimizeLevel', '3',
-  '--shrinkLevel', '1',
+  '--optimizeLevel',
+  '3',
+  '--shrinkLevel',
+  '1',
   '--noAssert',
-  '--runtime', 'incremental',
-  '--use', `abort=${abort}`,
-  '--disable', 'mutable-globals',
+  '--runtime',
+  'incremental',
+  '--use',
+  `abort=${abort}`,
+  '--disable',
+  'mutable-globals',
 ];
 
-export async function buildGuests({ force = false } = {}) {
-  await mkdir(target, { recursive: true });
-  const entries = (await readdir(source)).filter((name) => name.endsWith('.ts')).sort();
+export async function buildGuests({ force = false, folder = '.' } = {}) {
+  await mkdir(join(target, folder), { recursive: true });
+  const entries = (await readdir(join(source, folder))).filter((name) => name.endsWith('.ts')).sort();
   const shared = (await readdir(join(source, 'lib'))).map((name) => join(source, 'lib', name));
-  const sharedAt = Math.max(...(await Promise.all([...shared, fileURLToPath(import.meta.url)].map(changedAt))));
+  const sharedAt = Math.max(
+    ...(await Promise.all([...shared, fileURLToPath(import.meta.url)].map(changedAt))),
+  );
   const built = [];
   for (const entry of entries) {
     const name = entry.replace(/\.ts$/, '');
-    const out = join(target, `${name}.wasm`);
-    if (!force && (await changedAt(out)) > Math.max(sharedAt, await changedAt(join(source, entry)))) continue;
+    const out = join(target, folder, `${name}.wasm`);
+    if (!force && (await changedAt(out)) > Math.max(sharedAt, await changedAt(join(source, folder, entry))))
+      continue;
     const { default: asc } = await import('assemblyscript/asc');
-    const result = await asc.main([join('libs/dvos/src/guest', entry), '--baseDir', root, '--outFile', out, ...options('libs/dvos/src/guest/lib/wasi/abort')]);
+    const result = await asc.main([
+      join('libs/dvos/src/guest', folder, entry),
+      '--baseDir',
+      root,
+      '--outFile',
+      out,
+      ...options('libs/dvos/src/guest/lib/wasi/abort'),
+    ]);
     if (result.error) throw new Error(`${entry}: ${result.error.message}\n${result.stderr}`);
     built.push(name);
   }

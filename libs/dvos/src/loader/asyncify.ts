@@ -32,7 +32,7 @@ export function asyncify(bytes: Uint8Array, blocking: readonly string[]): Uint8A
   const module = readBinary(bytes, FEATURES);
   try {
     const isSmall = bytes.length <= OPTIMISED_BYTES;
-    binaryen.setOptimizeLevel(isSmall ? 2 : 0);
+    binaryen.setOptimizeLevel(isSmall ? 2 : 1);
     binaryen.setShrinkLevel(0);
     binaryen.setDebugInfo(false);
     binaryen.setPassArgument('asyncify-imports', blocking.join(','));
