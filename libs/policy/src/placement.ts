@@ -211,7 +211,7 @@ function slicesOn(chosen: NodeSnapshot[], request: PlacementRequest): PlannedSli
     index,
     amounts,
     exclusive,
-    reason: reasonFor(node, amounts, request, slices.length),
+    reason: reasonFor(request, slices.length),
   }));
 }
 
@@ -221,14 +221,9 @@ function stepOf(chosen: readonly NodeSnapshot[], name: ResourceClass, total: num
   return total % step === 0 ? step : 1;
 }
 
-function reasonFor(
-  node: NodeSnapshot,
-  amounts: ResourceAmounts,
-  request: PlacementRequest,
-  count: number,
-): string {
-  const left = `${node.free.cpuMilli - amounts.cpuMilli} mCPU and ${node.free.memoryMiB - amounts.memoryMiB} MiB stay free`;
-  if (request.nodes !== null && typeof request.nodes !== 'number') return `asked for by name; ${left}`;
-  if (request.policy === 'pack') return `pack fills the fewest nodes that suffice (${count}); ${left}`;
-  return `spread over ${count} node${count === 1 ? '' : 's'}, those with the most free first; ${left}`;
+/** Says nothing of what the node has besides: the plan may be shown to whoever asked for it. */
+function reasonFor(request: PlacementRequest, count: number): string {
+  if (request.nodes !== null && typeof request.nodes !== 'number') return 'asked for by name';
+  if (request.policy === 'pack') return `pack takes the fewest nodes that suffice (${count})`;
+  return `spread over ${count} node${count === 1 ? '' : 's'}, those with the most free first`;
 }

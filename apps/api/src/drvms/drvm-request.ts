@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { MIN_SLICE_CPU_MILLI, MIN_SLICE_MEMORY_MIB, type ResourceAmounts } from '@drvs/contracts';
-import { MAX_SLICES, type NodeSnapshot, type PlacementPlan, type PlacementRequest } from '@drvs/policy';
+import { DrvsError, MIN_SLICE_CPU_MILLI, MIN_SLICE_MEMORY_MIB, type ResourceAmounts } from '@drvs/contracts';
+import {
+  MAX_SLICES,
+  type NodeSnapshot,
+  type PlacementPlan,
+  type PlacementRequest,
+  type RejectedNode,
+  type RejectionRule,
+} from '@drvs/policy';
 import { z } from 'zod';
 import { cpuToMilli, sumAmounts, toAmounts } from '../allocations/amounts.js';
 import type { PlanView } from '../openapi/answers.js';
@@ -44,28 +51,67 @@ export function placementRequestOf(input: NewDrvm): PlacementRequest {
   };
 }
 
-/** The plan as people and scripts read it. */
+/**
+ * The plan as people and scripts read it. Who sees a tenant only is told where its slices go and why, and of all other
+ * nodes how many were left out for which reason.
+ */
 export function planViewOf(
   plan: PlacementPlan,
   snapshot: readonly NodeSnapshot[],
+  isForWholeCluster: boolean,
   now = new Date(),
 ): PlanView {
+  const byId = new Map(snapshot.map((node) => [node.id, node]));
   const free = sumAmounts(snapshot.filter(({ state }) => state === 'up').map((node) => node.free));
   const taken = sumAmounts(plan.slices.map(({ amounts }) => amounts));
   return {
     id: randomUUID(),
     kind: 'drvm.create',
     snapshot: now.toISOString(),
-    steps: plan.slices.map(({ node, index, amounts, reason }) => {
+    steps: plan.slices.map(({ nodeId, node, index, amounts, reason }) => {
       const { cpu, memoryMiB, diskGiB, networkMbps } = toAmounts(amounts);
-      return { action: 'drvm.place', node, index, cpu, memoryMiB, diskGiB, networkMbps, reason };
+      const before = byId.get(nodeId)?.free;
+      const left =
+        isForWholeCluster && before
+          ? `; ${(before.cpuMilli - amounts.cpuMilli) / 1000} vCPU and ${before.memoryMiB - amounts.memoryMiB} MiB stay free`
+          : '';
+      return {
+        action: 'drvm.place',
+        node,
+        index,
+        cpu,
+        memoryMiB,
+        diskGiB,
+        networkMbps,
+        reason: `${reason}${left}`,
+      };
     }),
     gain: { slices: plan.slices.length },
-    cost: {
-      cpuFreeAfter: (free.cpuMilli - taken.cpuMilli) / 1000,
-      memoryMiBFreeAfter: free.memoryMiB - taken.memoryMiB,
-      diskGiBFreeAfter: free.diskGiB - taken.diskGiB,
-    },
-    rejected: plan.rejected.map(({ node, reason }) => ({ what: node, reason })),
+    cost: isForWholeCluster
+      ? {
+          cpuFreeAfter: (free.cpuMilli - taken.cpuMilli) / 1000,
+          memoryMiBFreeAfter: free.memoryMiB - taken.memoryMiB,
+          diskGiBFreeAfter: free.diskGiB - taken.diskGiB,
+        }
+      : {},
+    rejected: isForWholeCluster
+      ? plan.rejected.map(({ node, reason }) => ({ what: node, reason }))
+      : countByRule(plan.rejected).map(([rule, nodes]) => ({
+          what: `${nodes} node${nodes === 1 ? '' : 's'}`,
+          reason: rule,
+        })),
   };
+}
+
+function countByRule(rejected: readonly RejectedNode[]): [RejectionRule, number][] {
+  const counts = new Map<RejectionRule, number>();
+  for (const { rule } of rejected) counts.set(rule, (counts.get(rule) ?? 0) + 1);
+  return [...counts];
+}
+
+/** A refusal without the names of the nodes and what each of them has free. */
+export function withoutNodes(error: DrvsError): DrvsError {
+  if (error.code !== 'InsufficientResources' || !error.details) return error;
+  const { rejected: _, ...details } = error.details;
+  return new DrvsError(error.code, error.message, { ...error, details, cause: error });
 }

@@ -10,7 +10,7 @@ import { type NodeSnapshot, type PlacementPlan, type PlacementRequest, placeDrvm
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
-import { requirePermission } from '../auth/permissions.js';
+import { requirePermission, seesWholeCluster } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { CAPACITY_EXCEEDED, EXCLUSIVITY_VIOLATED, sqlState } from '../database/sql-state.js';
 import { EventsService } from '../events/events.service.js';
@@ -21,7 +21,7 @@ import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
 import { clusterSnapshot } from './cluster-snapshot.js';
-import { amountsOf, type NewDrvm, placementRequestOf, planViewOf } from './drvm-request.js';
+import { amountsOf, type NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
 import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
 import { requireQuota } from './quota.js';
 
@@ -75,7 +75,7 @@ export class DrvmsService {
       await refuseTakenName(tx, tenant, input.name);
       await this.#requireQuota(tx, tenant.id, amountsOf(input));
       const snapshot = await clusterSnapshot(tx);
-      return planViewOf(placeDrvm(placementRequestOf(input), snapshot), snapshot);
+      return planViewOf(place(actor, placementRequestOf(input), snapshot), snapshot, seesWholeCluster(actor));
     });
   }
 
@@ -113,13 +113,13 @@ export class DrvmsService {
     request: PlacementRequest,
     underLock: boolean,
   ): Promise<{ operationId: string; drvmId: string }> {
-    const planned = underLock ? null : await this.#planNow(request);
+    const planned = underLock ? null : await this.#planNow(actor, request);
     return this.database.system(async (tx) => {
       // The tenant's row orders creations of one tenant, so that its quota is not passed by two at once.
       await tx.$queryRaw`SELECT 1 FROM tenant WHERE id = ${tenant.id}::uuid FOR UPDATE`;
       await refuseTakenName(tx, tenant, input.name);
       await this.#requireQuota(tx, tenant.id, request.total);
-      const plan = planned ?? (await this.#planUnderLock(tx, request));
+      const plan = planned ?? (await this.#planUnderLock(tx, actor, request));
       await requireStillFree(tx, plan);
       const { policy, nodes, exclusive, total } = request;
       const drvm = await tx.drvm.create({
@@ -264,14 +264,24 @@ export class DrvmsService {
     );
   }
 
-  async #planNow(request: PlacementRequest): Promise<PlacementPlan> {
-    return placeDrvm(request, await clusterSnapshot(this.database.unrestricted));
+  async #planNow(actor: Actor, request: PlacementRequest): Promise<PlacementPlan> {
+    return place(actor, request, await clusterSnapshot(this.database.unrestricted));
   }
 
   /** Nobody else can give or free anything until this transaction ends; all take these locks in the same order. */
-  async #planUnderLock(tx: Transaction, request: PlacementRequest): Promise<PlacementPlan> {
+  async #planUnderLock(tx: Transaction, actor: Actor, request: PlacementRequest): Promise<PlacementPlan> {
     await tx.$queryRaw`SELECT 1 FROM inventory ORDER BY node_id, class FOR UPDATE`;
-    return placeDrvm(request, await clusterSnapshot(tx));
+    return place(actor, request, await clusterSnapshot(tx));
+  }
+}
+
+/** Plans for the actor: a refusal tells a tenant nothing about nodes that it may not see. */
+function place(actor: Actor, request: PlacementRequest, snapshot: readonly NodeSnapshot[]): PlacementPlan {
+  try {
+    return placeDrvm(request, snapshot);
+  } catch (error) {
+    if (error instanceof DrvsError && !seesWholeCluster(actor)) throw withoutNodes(error);
+    throw error;
   }
 }
 

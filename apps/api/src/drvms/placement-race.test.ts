@@ -71,6 +71,39 @@ describe('fifty creations at once for the last free resources', () => {
     await api.stop();
   });
 
+  it('stands together with deletions that take the same locks in another order', async () => {
+    await fresh(3);
+    const { unrestricted } = api.app.get(Database);
+    const database = api.app.get(Database);
+    const make = (n: number) =>
+      api.admin.post<Problem>('/drvms', {
+        name: `d${n}`,
+        tenant: 'fisica',
+        cpu: 0.3,
+        memoryMiB: 600,
+        nodes: 3,
+      });
+    const remove = async () => {
+      const drvm = await unrestricted.drvm.findFirst({
+        orderBy: { name: 'desc' },
+        include: { slices: true },
+      });
+      if (!drvm) return;
+      await database.system(async (tx) => {
+        for (const { id } of drvm.slices.sort((a, b) => (a.nodeId < b.nodeId ? 1 : -1)))
+          await tx.slice.deleteMany({ where: { id } });
+        await tx.drvm.deleteMany({ where: { id: drvm.id } });
+      });
+    };
+    const answers = await Promise.all(
+      Array.from({ length: 24 }, (_, n) => (n % 3 === 2 ? remove() : make(n))),
+    );
+    const statuses = answers.flatMap((answer) => (answer ? [answer.status] : []));
+    expect(statuses.every((status) => status === 202 || status === 422)).toBe(true);
+    await ledgerAddsUp();
+    await api.stop();
+  });
+
   it('respects the quota of the tenant in the same transaction', async () => {
     await fresh(3);
     (await api.admin.patch('/tenants/fisica', { quota: { cpu: 1 } })).expect(200);

@@ -129,6 +129,18 @@ describe('a department', () => {
     expect(whole).toMatchObject({ capacity: { cpu: 1 }, reserved: { cpu: 0.5 }, allocated: { cpu: 0.5 } });
   });
 
+  it('is told nothing about other nodes by plans and refusals', async () => {
+    const input = { name: 'p', cpu: 0.1, memoryMiB: 200, nodes: ['node1'] };
+    const plan = (await fisica.post<{ rejected: unknown }>('/drvms', { ...input, dryRun: true })).expect(200);
+    expect(JSON.stringify(plan)).not.toMatch(/node[23]|stay free|FreeAfter/);
+    expect(plan.rejected).toEqual([{ what: '2 nodes', reason: 'not-named' }]);
+    const refused = (await fisica.post<Problem>('/drvms', { ...input, cpu: 9, nodes: undefined })).expect(
+      422,
+    );
+    expect(refused.details).toMatchObject({ short: [{ class: 'cpuMilli' }], nearest: {} });
+    expect(JSON.stringify(refused)).not.toMatch(/node[123]/);
+  });
+
   it('may not touch nodes, tenants or quotas at all', async () => {
     for (const [method, path, body] of [
       ['POST', '/nodes/enroll-tokens', {}],
