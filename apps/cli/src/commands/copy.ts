@@ -119,7 +119,7 @@ class Copy {
     const before = this.counts.bytes;
     try {
       await this.client.send('PUT', `${drvm}/files/content`, {
-        query: { path: part, mode: info.mode & 0o777 },
+        query: { path: part, mode: (info.mode & 0o777).toString(8) },
         bytes: () => {
           this.counts.bytes = before;
           return createReadStream(local).pipe(this.#counting(local, info.size));

@@ -19,9 +19,10 @@ interface AuditView {
 }
 
 interface AuditVerification {
-  valid: boolean;
+  intact: boolean;
   entries: number;
-  firstBadId?: string | null;
+  headHash: string | null;
+  firstBroken: string | null;
 }
 
 export function registerEvent(program: Command, shell: Shell): void {
@@ -82,11 +83,11 @@ export function registerEvent(program: Command, shell: Shell): void {
       if (options.verify) {
         const result = await client.get<AuditVerification>('/audit/verify', { retryMs: FOLLOW_RETRY_MS });
         shell.answer(result, () =>
-          result.valid
-            ? `${result.entries} entries, the chain is whole\n`
-            : `the chain is broken at entry ${result.firstBadId}\n`,
+          result.intact
+            ? `${result.entries} entries, the chain is whole; newest hash ${result.headHash}\n`
+            : `the chain is broken at entry ${result.firstBroken}\n`,
         );
-        throw new Exit(result.valid ? 0 : 1);
+        throw new Exit(result.intact ? 0 : 1);
       }
       const entries = await client.list<AuditView>('/audit', {}, LISTED);
       shell.answer(entries, () =>

@@ -1,4 +1,4 @@
-import { type Amounts, ROLES, type TenantView, type UserView } from '@drvs/contracts';
+import { type Amounts, DrvsError, ROLES, type TenantView, type UserView } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
 import { formatCpu, formatMiB, parseAmounts } from '../quantities.js';
 import type { Shell } from '../shell.js';
@@ -102,8 +102,10 @@ export function registerTenant(program: Command, shell: Shell): void {
     .option('-y, --yes', 'do not ask')
     .action(async (name: string, user: string, options: { yes?: boolean }) => {
       const client = await shell.client();
+      const view = await client.get<UserView>(`/users/${encodeURIComponent(user)}`);
+      if (view.tenant !== name) throw new DrvsError('NotFound', `${user} does not belong to ${name}`);
       await shell.confirm(`Remove user ${user} of ${name}?`, options.yes);
-      await client.delete(`/users/${encodeURIComponent(user)}`, { query: { tenant: name } });
+      await client.delete(`/users/${encodeURIComponent(user)}`);
       shell.answer({ tenant: name, user }, () => `${user} removed from ${name}\n`);
     });
 }

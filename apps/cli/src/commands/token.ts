@@ -14,13 +14,13 @@ export function registerToken(program: Command, shell: Shell): void {
     .argument('<name>')
     .option('--tenant <tenant>', 'the department it is limited to')
     .addOption(new Option('--role <role>', 'what it may do').choices(ROLES).makeOptionMandatory())
-    .option('--expires <duration>', 'such as 30d (whole days, rounded up)', parseDurationSeconds)
+    .option('--expires <duration>', 'how long it is good, such as 30d or 12h', parseDurationSeconds)
     .action(async (name: string, options: { tenant?: string; role: string; expires?: number }) => {
       const made = await (await shell.client()).post<NewTokenView>('/tokens', {
         name,
         tenant: options.tenant ?? null,
         role: options.role,
-        expiresInDays: options.expires === undefined ? undefined : Math.ceil(options.expires / DAY_SECONDS),
+        expiresInDays: options.expires === undefined ? undefined : options.expires / DAY_SECONDS,
       });
       if (!shell.isJson) {
         shell.note(

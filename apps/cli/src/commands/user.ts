@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ROLES, type UserView } from '@drvs/contracts';
+import { DrvsError, ROLES, type UserView } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
 import { formatAgo } from '../quantities.js';
 import type { Shell } from '../shell.js';
@@ -54,13 +54,26 @@ export function registerUser(program: Command, shell: Shell): void {
       const password = options.passwordStdin
         ? await passwordFromStdin()
         : randomBytes(15).toString('base64url');
-      const view = await (await shell.client()).patch<UserView>(path(name), { password });
+      const view = await change(name, password);
       if (options.passwordStdin) shell.answer(view, () => `the password of ${name} is changed\n`);
       else {
         if (!shell.isJson) shell.note(`the new password of ${name}; it is not shown again:`);
         shell.answer({ ...view, password }, () => `${password}\n`);
       }
     });
+
+  /** Your own needs the one that you have now: it is asked for. */
+  async function change(name: string, password: string): Promise<UserView> {
+    const client = await shell.client();
+    try {
+      return await client.patch<UserView>(path(name), { password });
+    } catch (error) {
+      if (!(error instanceof DrvsError && error.field === 'currentPassword' && shell.stdin.isTTY))
+        throw error;
+      const currentPassword = await shell.askSecret(`present password of ${name}: `);
+      return client.patch<UserView>(path(name), { password, currentPassword });
+    }
+  }
 
   user
     .command('remove')

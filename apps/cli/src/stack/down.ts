@@ -73,6 +73,8 @@ async function stopBySupervisor(
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+  // Its last word goes with run.json, which it removes at the end.
+  for (const { name } of run.parts) if (!told.has(name)) say(`${name} stopped`);
 }
 
 /** The supervisor was killed, or never lived: the parts are ended from here in the same order. */

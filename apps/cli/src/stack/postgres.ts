@@ -208,6 +208,9 @@ export async function initialise(
     );
     await single(program, part, env, [
       `CREATE ROLE ${ROLE} LOGIN PASSWORD '${password}'`,
+      // The role whose rights the API takes on for its requests, so that row-level security holds for them.
+      `CREATE ROLE ${ROLE}_app NOLOGIN`,
+      `GRANT ${ROLE}_app TO ${ROLE}`,
       `CREATE DATABASE ${ROLE} OWNER ${ROLE}`,
     ]);
     await writeFile(passwordFile, password, { mode: 0o600, flush: true });

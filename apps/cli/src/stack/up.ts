@@ -7,9 +7,11 @@ import { closeSync, existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname } from 'node:path';
+import type { DrvmView } from '@drvs/contracts';
 import { ApiClient } from '../api/client.js';
 import { writeConfig } from '../config-file.js';
 import { EXIT_INTERRUPTED, Exit, Failure, usage } from '../failure.js';
+import type { Progress } from '../output/progress.js';
 import type { Shell } from '../shell.js';
 import {
   assertWhole,
@@ -58,6 +60,9 @@ const DEFAULT_NODES = 3;
 const HEALTHY_WITHIN_MS = 240_000;
 const SUPERVISOR_WITHIN_MS = 15_000;
 const OTHER_UP_POLL_MS = 300;
+/** Longer, and `up` says which DRVMs are not back: they may need more than time. */
+const DRVMS_WITHIN_MS = 60_000;
+const DRVMS_POLL_MS = 250;
 
 export async function up(shell: Shell, root: string, options: UpOptions): Promise<UpResult> {
   const folder = dataFolder(options.data);
@@ -394,6 +399,24 @@ async function waitUntilHealthy(
   }
 }
 
+/** DRVMs that ran when the stack was stopped run again; `up` is done when they do. */
+async function waitForDrvms(shell: Shell, client: ApiClient, progress: Progress): Promise<void> {
+  const deadline = performance.now() + DRVMS_WITHIN_MS;
+  for (;;) {
+    const waiting = (await client.list<DrvmView>('/drvms')).filter(({ state }) => state === 'degraded');
+    if (waiting.length === 0) return;
+    if (performance.now() > deadline) {
+      progress.clear();
+      for (const { name, detail } of waiting) shell.note(`warning: DRVM ${name} does not run yet: ${detail}`);
+      return;
+    }
+    progress.show(
+      `DRVM ${waiting.map(({ name }) => name).join(', ')} ${waiting.length === 1 ? 'starts' : 'start'}`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, DRVMS_POLL_MS));
+  }
+}
+
 /** After all is healthy: who may use it, the demonstration, the user's configuration. */
 async function finish(
   shell: Shell,
@@ -418,6 +441,7 @@ async function finish(
   const client = new ApiClient({ url, token, session: null });
   const progress = shell.progress();
   try {
+    await waitForDrvms(shell, client, progress);
     if (options.demo && stack.demo === null) {
       await makeDemo(client, stack.nodes.length, programs(root).demo, (text, fraction) =>
         progress.show(`demonstration: ${text}`, fraction),

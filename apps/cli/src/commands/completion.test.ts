@@ -1,0 +1,66 @@
+import { describe, expect, test } from '@jest/globals';
+import { buildProgram } from '../program.js';
+import { Shell } from '../shell.js';
+import { candidatesFor } from './completion.js';
+import { parsePlace } from './copy.js';
+import { parseNodes } from './drvm.js';
+import { serverSentEvents } from './event.js';
+import { parseLabel } from './node.js';
+
+const program = buildProgram(new Shell({}));
+const names = async (kind: string): Promise<string[]> =>
+  ({ drvm: ['aula', 'fisica'], node: ['node1', 'node2'], tenant: ['demo'] })[kind] ?? [];
+const complete = (words: string[]) => candidatesFor(program, words, names);
+
+describe('completion', () => {
+  test('offers commands, then their subcommands', async () => {
+    expect(await complete(['dr'])).toEqual(['drvm']);
+    expect(await complete(['drvm', 'st'])).toEqual(['start', 'stop']);
+    expect(await complete([''])).not.toContain('__complete');
+  });
+
+  test('offers names of DRVMs, nodes and departments where they are wanted', async () => {
+    expect(await complete(['ps', ''])).toEqual(['aula', 'fisica']);
+    expect(await complete(['drvm', 'show', 'fi'])).toEqual(['fisica']);
+    expect(await complete(['migrate', 'aula', '1', '--to', ''])).toEqual(['node1', 'node2']);
+    expect(await complete(['tenant', 'quota', ''])).toEqual(['demo']);
+    expect(await complete(['tenant', 'create', ''])).toEqual([]);
+  });
+
+  test('offers options and their choices', async () => {
+    expect(await complete(['migrate', 'aula', '1', '--t'])).toEqual(['--to']);
+    expect(await complete(['token', 'create', 'ci', '--role', 'a'])).toEqual(['auditor']);
+    expect(await complete(['completion', 'b'])).toEqual(['bash']);
+  });
+});
+
+describe('arguments', () => {
+  test('a place is inside a DRVM or here', () => {
+    expect(parsePlace('aula:/a/../b')).toEqual({ drvm: 'aula', path: '/b' });
+    expect(parsePlace('demo~aula:/')).toEqual({ drvm: 'demo~aula', path: '/' });
+    expect(parsePlace('./aula:/b')).toEqual({ drvm: null, path: './aula:/b' });
+    expect(() => parsePlace('aula:b')).toThrow(/path inside/);
+  });
+
+  test('nodes are a number or names', () => {
+    expect(parseNodes('2')).toBe(2);
+    expect(parseNodes('node1,node2')).toEqual(['node1', 'node2']);
+    expect(() => parseNodes('node1,node1')).toThrow(/does not name nodes/);
+    expect(() => parseNodes('0')).toThrow(/at least one/);
+  });
+
+  test('a label is set, or taken away', () => {
+    expect(parseLabel('rack=a1=b')).toEqual({ key: 'rack', value: 'a1=b' });
+    expect(parseLabel('rack-')).toEqual({ key: 'rack', value: null });
+    expect(() => parseLabel('rack')).toThrow(/not a label/);
+  });
+
+  test('server-sent events are put together from their lines', async () => {
+    async function* lines() {
+      yield* [': keep alive', 'id: 7', 'data: {"a":', 'data:1}\r', '', 'event: x', '', 'data: last, cut off'];
+    }
+    const events = [];
+    for await (const event of serverSentEvents(lines())) events.push(event);
+    expect(events).toEqual([{ id: '7', data: '{"a":\n1}' }]);
+  });
+});
