@@ -295,7 +295,7 @@ export function fd_fdstat_set_flags(c: Caller, fd: number, flags: number): numbe
 }
 
 /** The rights as a word; those beyond the ones that exist become one that no descriptor has. */
-export function rightsWord(rights: bigint): number {
+function rightsWord(rights: bigint): number {
   const unsigned = BigInt.asUintN(64, rights);
   return unsigned < 1n << 30n ? Number(unsigned) : NO_SUCH_RIGHT;
 }

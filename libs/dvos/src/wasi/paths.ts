@@ -22,7 +22,7 @@ import {
   VFS_UTIME,
 } from '../calls.js';
 import type { Caller } from '../kernel/caller.js';
-import { FILESTAT_BYTES, putFilestat, putTimes, rightsWord } from './descriptors.js';
+import { FILESTAT_BYTES, putFilestat, putTimes } from './descriptors.js';
 import { ERRNO, errnoOf } from './errno.js';
 import { isInside } from './guest-memory.js';
 import { begin, checkPath, mustWait, pathBytes, result, resultErrno, twoPaths } from './vfs-request.js';
@@ -52,8 +52,8 @@ export function path_open(
     words[LOOKUP] = lookup;
     words[OPEN_FLAGS] = how;
     words[FD_FLAGS] = flags;
-    words[RIGHTS] = rightsWord(rights);
-    words[INHERITING] = rightsWord(inheriting);
+    words[RIGHTS] = Number(BigInt.asUintN(30, rights));
+    words[INHERITING] = Number(BigInt.asUintN(30, inheriting));
     words[MODE] = FILE_MODE;
     if (mustWait(c, pathBytes(c, path, length))) return SUSPENDED;
   }

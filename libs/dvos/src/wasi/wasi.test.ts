@@ -216,6 +216,21 @@ describe('system calls', () => {
     expect([one.view().getUint8(OUT), one.view().getBigUint64(OUT + 8, true)]).toEqual([4, readOnly]);
   });
 
+  it('open with all the rights that there are to have, for a program that asks for everything', () => {
+    const one = guest();
+    const length = put(one, 'tmp/all');
+    for (const all of [0x1fff_ffffn, -1n]) {
+      expect(one.call('path_open', 3, 0, PATH, length, 1, all, all, 0, OUT)).toBe(0);
+      expect(one.call('fd_fdstat_get', one.view().getUint32(OUT, true), OUT)).toBe(0);
+      expect(one.view().getBigUint64(OUT + 8, true)).toBe(BigInt(RIGHTS_FILE));
+    }
+    expect(one.call('fd_fdstat_set_rights', 3, BigInt(RIGHTS_DIRECTORY), BigInt(RIGHT.FD_READ))).toBe(0);
+    expect(one.call('path_open', 3, 0, PATH, length, 0, BigInt(RIGHT.FD_WRITE), 0n, 0, OUT)).toBe(
+      ERRNO.NOTCAPABLE,
+    );
+    expect(one.call('path_open', 3, 0, PATH, length, 0, BigInt(RIGHT.FD_READ), 0n, 0, OUT)).toBe(0);
+  });
+
   it('tell the names of opened directories', () => {
     const one = guest();
     expect(one.call('fd_prestat_get', 3, OUT)).toBe(0);

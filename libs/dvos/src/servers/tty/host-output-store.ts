@@ -71,7 +71,8 @@ class Line {
 export interface HostOutputStoreOptions {
   /** The container's data folder. */
   dataFolder: string;
-  onTrouble?: (trouble: string) => void;
+  /** Told when output cannot be stored, and when it can again (null). */
+  onTrouble?: (trouble: string | null) => void;
   /** Lines of which output is kept. */
   linesMax?: number;
 }
@@ -84,7 +85,8 @@ export class HostOutputStore implements OutputStore {
   readonly #unwritten = new Set<Line>();
   /** Segments with an open file, least recently used first. */
   readonly #open = new Set<Segment>();
-  readonly #onTrouble: (trouble: string) => void;
+  readonly #onTrouble: (trouble: string | null) => void;
+  #isTroubled = false;
   #totalBytes = 0;
   #timer: NodeJS.Timeout | null = null;
 
@@ -110,7 +112,7 @@ export class HostOutputStore implements OutputStore {
       // Its file is there from the beginning, so that the line is known after a crash too.
       this.#descriptor(line.segments[0]!);
     } catch (error) {
-      this.#onTrouble(`making ${line.segments[0]!.path}: ${(error as Error).message}`);
+      this.#trouble(`making ${line.segments[0]!.path}`, error);
     }
     this.#makeRoom();
   }
@@ -202,6 +204,11 @@ export class HostOutputStore implements OutputStore {
     this.#open.clear();
   }
 
+  #trouble(what: string, error: unknown): void {
+    this.#isTroubled = true;
+    this.#onTrouble(`${what}: ${(error as Error).message}`);
+  }
+
   /** One record; what the host does not take stays gathered, and is dropped from the front only when that is full. */
   #flushLine(line: Line): void {
     const count = line.pendingBytes;
@@ -224,9 +231,13 @@ export class HostOutputStore implements OutputStore {
         done += writeSync(fd, record, done, record.length - done, segment.length + done);
       }
     } catch (error) {
-      this.#onTrouble(`writing ${segment?.path ?? this.#folder}: ${(error as Error).message}`);
+      this.#trouble(`writing ${segment?.path ?? this.#folder}`, error);
       this.#lose(line, count);
       return;
+    }
+    if (this.#isTroubled) {
+      this.#isTroubled = false;
+      this.#onTrouble(null);
     }
     note(segment, segment.length);
     segment.length += record.length;

@@ -329,7 +329,8 @@ export class HostFileStore implements FileStore {
       this.#journal.compact(this.#source!.records());
     } catch (error) {
       this.#journal.postponeCompaction();
-      this.#onTrouble(`compacting the journal: ${(error as Error).message}`);
+      this.#trouble = `compacting the journal: ${(error as Error).message}`;
+      this.#onTrouble(this.#trouble);
     }
   }
 

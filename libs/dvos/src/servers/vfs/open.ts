@@ -74,7 +74,10 @@ export const open: VfsCall = (vfs, process, { words }, data) => {
   const directory = process.find(words[FD]!, 0);
   if (typeof directory === 'number') return directory;
   const inherited = directory.inheriting;
-  if ((rights | words[INHERITING]!) & ~inherited) return directory.filp.inode.entries ? ENOTCAPABLE : ENOTDIR;
+  // Programs ask for rights that no file has (of sockets, or simply all bits): those are left out. What a file could
+  // have and this directory does not pass on is refused.
+  const asked = (rights | words[INHERITING]!) & (RIGHTS_FILE | RIGHTS_DIRECTORY);
+  if (asked & ~inherited) return directory.filp.inode.entries ? ENOTCAPABLE : ENOTDIR;
 
   const isExclusive = (how & OPEN_CREATE) !== 0 && (how & OPEN_EXCLUSIVE) !== 0;
   const follow = words[LOOKUP]! & LOOKUP_FOLLOW && !isExclusive ? FOLLOW : 0;
@@ -88,7 +91,7 @@ export const open: VfsCall = (vfs, process, { words }, data) => {
   const fd = vfs.install(process, {
     filp,
     rights: rights & mask,
-    inheriting: inode.entries ? words[INHERITING]! : 0,
+    inheriting: inode.entries ? words[INHERITING]! & inherited : 0,
     preopenName: null,
   });
   return fd;
