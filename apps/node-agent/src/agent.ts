@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -27,11 +28,15 @@ import { ModuleCache } from './loader/module-cache.js';
 import type { Log } from './log.js';
 import { detectPrivileges, type Privileges } from './namespaces/privileges.js';
 import { PortHolder } from './supervisor/ports.js';
+import { StartGate } from './supervisor/start-gate.js';
 import { Supervisor } from './supervisor/supervisor.js';
 import { AGENT_VERSION } from './version.js';
 
 /** How often the host is looked at for changes of its resources, and the disk's use measured. */
 const INVENTORY_EVERY_MS = 30_000;
+/** Containers started at a time: enough that slow ones (with a small share of CPU) do not hold up the others. */
+const STARTS_AT_ONCE_MIN = 8;
+const STARTS_PER_CPU = 4;
 
 /**
  * One node's agent: puts the parts together and owns their lives.
@@ -84,6 +89,7 @@ export class Agent {
       tree: cgroups.tree,
       privileges,
       ports: new PortHolder(config.host, config.ports),
+      gate: new StartGate(Math.max(STARTS_AT_ONCE_MIN, STARTS_PER_CPU * availableParallelism())),
       containerMain,
       log,
       hooks: {
@@ -249,20 +255,20 @@ export class Agent {
     if (this.#channel?.isConnected) this.#channel.emit('heartbeat', this.#measure());
   }
 
-  #lookAround(): void {
-    this.supervisor.measureDisk();
+  async #lookAround(): Promise<void> {
+    await this.supervisor.measureDisk();
     const inventory = this.#discover();
     if (isDeepStrictEqual(inventory, this.#inventory)) return;
     this.#inventory = inventory;
     this.#channel?.emit('inventory', inventory);
   }
 
-  async #every(periodMs: number, work: () => void): Promise<void> {
+  async #every(periodMs: number, work: () => void | Promise<void>): Promise<void> {
     while (!this.#abort.signal.aborted) {
       await this.#sleep(periodMs);
       if (this.#abort.signal.aborted) return;
       try {
-        work();
+        await work();
       } catch (error) {
         // A file of the kernel that cannot be read just now must not end the agent.
         this.log.error({ err: error }, 'measuring failed');

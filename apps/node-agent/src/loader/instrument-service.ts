@@ -25,6 +25,8 @@ const LOADER_PIDS_MAX = 64;
 const LOADER_CPU_WEIGHT = 25;
 const ERROR_MAX_BYTES = 64 * 1024;
 const QUEUE_MAX = 256;
+/** Programs that wait are held in the agent's memory. */
+const HELD_MAX_BYTES = 256 * 1024 * 1024;
 
 export interface InstrumentSettings {
   cache: ModuleCache;
@@ -41,6 +43,7 @@ export class InstrumentService {
   readonly #underWay = new Map<string, Promise<Uint8Array>>();
   readonly #freeSlots: number[];
   readonly #queue: ((slot: number) => void)[] = [];
+  #heldBytes = 0;
 
   constructor(private readonly settings: InstrumentSettings) {
     const slots = settings.slots ?? availableParallelism();
@@ -75,7 +78,16 @@ export class InstrumentService {
   }
 
   async #runInSlot(sha256: string, module: Uint8Array): Promise<Uint8Array> {
-    const slot = await this.#slot();
+    if (this.#heldBytes + module.length > HELD_MAX_BYTES) throw this.#tooMany();
+    this.#heldBytes += module.length;
+    try {
+      return await this.#runWith(await this.#slot(), sha256, module);
+    } finally {
+      this.#heldBytes -= module.length;
+    }
+  }
+
+  async #runWith(slot: number, sha256: string, module: Uint8Array): Promise<Uint8Array> {
     try {
       const beganAt = performance.now();
       const result = await this.#run(slot, module);
@@ -94,11 +106,16 @@ export class InstrumentService {
     const free = this.#freeSlots.pop();
     if (free !== undefined) return free;
     if (this.#queue.length >= QUEUE_MAX) {
-      throw new DrvsError('TooManyRequests', `${QUEUE_MAX} programs wait to be made ready on this node`, {
-        hint: 'Try again in a minute.',
-      });
+      throw this.#tooMany();
     }
     return new Promise((resolve) => this.#queue.push(resolve));
+  }
+
+  #tooMany(): DrvsError {
+    const { length } = this.#queue;
+    return new DrvsError('TooManyRequests', `${length} programs wait to be made ready on this node`, {
+      hint: 'Try again in a minute.',
+    });
   }
 
   async #run(slot: number, module: Uint8Array): Promise<Uint8Array> {

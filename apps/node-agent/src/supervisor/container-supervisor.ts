@@ -20,6 +20,7 @@ import { bootId, findContainers, isAlive, type ProcessIdentity, readStat, signal
 import { CONTAINER_PIDS_MAX, containerCommand, describeIsolation } from './launch.js';
 import type { PortHolder } from './ports.js';
 import { RestartPolicy } from './restart-policy.js';
+import type { StartGate } from './start-gate.js';
 
 /**
  * The container of one DRVM on this node.
@@ -40,7 +41,6 @@ import { RestartPolicy } from './restart-policy.js';
 /** A container with the smallest share of CPU needs many seconds to load its code. */
 const START_TIMEOUT_MS = 100_000;
 const STATUS_EVERY_MS = 2_000;
-const STATUS_TIMEOUT_MS = 10_000;
 /** Without an answer for this long while its process lives, a container is taken for hung and killed. */
 const HUNG_AFTER_MS = 45_000;
 const POLL_MS = 20;
@@ -57,6 +57,7 @@ export interface SupervisorSettings {
   tree: CgroupTree;
   privileges: Privileges;
   ports: PortHolder;
+  gate: StartGate;
   /** The container's program (container/main.js). */
   containerMain: string;
   log: Log;
@@ -372,7 +373,9 @@ export class ContainerSupervisor {
       const beganAt = performance.now();
       let end: string;
       try {
-        this.#running = (isFirst && (await this.#adopt(aborted))) || (await this.#launch(aborted));
+        this.#running =
+          (isFirst && (await this.#adopt(aborted))) ||
+          (await this.settings.gate.run(() => this.#launch(aborted), aborted));
         isFirst = false;
         end = await this.#attend(this.#running, aborted);
       } catch (error) {
@@ -549,8 +552,7 @@ export class ContainerSupervisor {
             this.settings.hooks,
           );
         }
-        running.status = await running.link.status(STATUS_TIMEOUT_MS);
-        if (running.status.drvmId !== this.drvmId) throw new Error('it says that it is another DRVM');
+        running.status = await running.link.status();
         if (running.status.state !== 'starting') return;
         trouble = `it is still starting: ${running.status.detail}`;
       } catch (error) {
@@ -595,7 +597,7 @@ export class ContainerSupervisor {
           );
           running.link.peer.onClosed(() => wake());
         }
-        running.status = await running.link.status(STATUS_TIMEOUT_MS);
+        running.status = await running.link.status();
         answeredAt = performance.now();
         this.#note(running.status);
         await this.#handOver(running, place);

@@ -2,14 +2,13 @@ import {
   chmodSync,
   chownSync,
   existsSync,
-  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
 } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerSpec, DrvsError } from '@drvs/contracts';
 import { z } from 'zod';
@@ -167,15 +166,15 @@ function chownTree(root: string, owner: number): void {
   chownSync(root, owner, owner);
 }
 
-/** Bytes of disk used under `root` (blocks really allocated), links not followed. */
-export function diskBytes(root: string): number {
+/** Bytes of disk used under `root` (blocks really allocated), links not followed. One file at a time: no hurry. */
+export async function diskBytes(root: string): Promise<number> {
   let bytes = 0;
   const waiting = [root];
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     try {
-      const stat = lstatSync(path);
+      const stat = await lstat(path);
       bytes += stat.blocks * 512;
-      if (stat.isDirectory()) for (const name of readdirSync(path)) waiting.push(join(path, name));
+      if (stat.isDirectory()) for (const name of await readdir(path)) waiting.push(join(path, name));
     } catch {
       // It was removed while we looked.
     }

@@ -152,8 +152,8 @@ export class Supervisor {
     return this.#diskBytes;
   }
 
-  measureDisk(): void {
-    this.#diskBytes = diskBytes(this.root);
+  async measureDisk(): Promise<void> {
+    this.#diskBytes = await diskBytes(this.root);
   }
 
   /** Leaves every container running for the next agent. */
