@@ -16,7 +16,7 @@ import { MetricsService } from './metrics/metrics.service.js';
 import { serveOpenApi } from './openapi/document.js';
 
 /** JSON bodies; files have a limit and a parser of their own. */
-export const MAX_JSON_BODY_BYTES = 1024 * 1024;
+const MAX_JSON_BODY_BYTES = 1024 * 1024;
 
 /** The whole API process, ready to listen. The database is at its newest migration when it returns. */
 export async function createApp(config: Config): Promise<NestFastifyApplication> {

@@ -10,7 +10,7 @@ import { newSecret, parseApiToken, sameSecret, sha256 } from './secrets.js';
 export const SESSION_COOKIE = 'drvs_session';
 export const CSRF_HEADER = 'x-csrf-token';
 /** A session not used for this long ends. */
-export const SESSION_IDLE_MS = 12 * 3_600_000;
+const SESSION_IDLE_MS = 12 * 3_600_000;
 /** Sessions and tokens write down that they were used at most this often. */
 const TOUCH_EVERY_MS = 60_000;
 const MAX_SESSIONS_PER_USER = 50;

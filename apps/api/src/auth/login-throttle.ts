@@ -1,7 +1,7 @@
 import { DrvsError } from '@drvs/contracts';
 
 export const MAX_FAILURES_PER_ACCOUNT = 8;
-export const MAX_FAILURES_PER_ADDRESS = 40;
+const MAX_FAILURES_PER_ADDRESS = 40;
 export const FAILURE_WINDOW_MS = 5 * 60_000;
 /** Keys remembered at most; the oldest go first. An attacker who fills it from many addresses still meets argon2. */
 const MAX_KEYS = 20_000;

@@ -6,10 +6,10 @@ import { DrvsError } from '@drvs/contracts';
 import pg from 'pg';
 
 /** Both apps/api/src/database and apps/api/dist/database are four folders below the root. */
-export const MIGRATIONS_FOLDER = fileURLToPath(new URL('../../../../prisma/migrations', import.meta.url));
+const MIGRATIONS_FOLDER = fileURLToPath(new URL('../../../../prisma/migrations', import.meta.url));
 /** The lock that `prisma migrate` takes too, so that the two never run at once. */
 const MIGRATION_LOCK = 72_707_369;
-export const MIN_SERVER_VERSION = 150_000;
+const MIN_SERVER_VERSION = 150_000;
 
 interface AppliedMigration {
   migration_name: string;

@@ -11,7 +11,7 @@ const FIRST_USER = 'admin';
 const ENROLMENT_MS = 24 * 3_600_000;
 const FIRST_START_LOCK = 72_707_370;
 
-export const SYSTEM: Actor = {
+const SYSTEM: Actor = {
   userId: null,
   tokenId: null,
   name: 'system',

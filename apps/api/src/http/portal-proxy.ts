@@ -7,7 +7,7 @@ import { sendProblem } from './problem.filter.js';
 /** These paths are the API's own: an unknown one below them is answered here and never handed on. */
 const OWN_PATHS = /^\/(api|graphql|agent|healthz|readyz|metrics)(\/|\?|$)/;
 
-export function isOwnPath(url: string): boolean {
+function isOwnPath(url: string): boolean {
   return OWN_PATHS.test(url);
 }
 

@@ -12,7 +12,7 @@ import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { byReference } from '../http/reference.js';
 import { labelsOf, type NodeRow, nodeDetailViewOf, nodeViewOf, WITH_LEDGER } from './node-view.js';
 
-export const DEFAULT_ENROLMENT_SECONDS = 3_600;
+const DEFAULT_ENROLMENT_SECONDS = 3_600;
 const MAX_ENROLMENT_SECONDS = 30 * 86_400;
 const MAX_LABELS = 64;
 

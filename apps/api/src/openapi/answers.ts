@@ -23,7 +23,7 @@ import { z } from 'zod';
 const time = z.iso.datetime();
 const id = z.string();
 
-export const AmountsAnswer = z.object({
+const AmountsAnswer = z.object({
   cpu: z.number().describe('vCPUs'),
   memoryMiB: z.number(),
   diskGiB: z.number(),
@@ -41,7 +41,7 @@ export const ProblemAnswer = z.object({
   details: z.record(z.string(), z.unknown()).optional(),
 }) satisfies z.ZodType<Problem>;
 
-export const RoleAnswer = z.enum(ROLES);
+const RoleAnswer = z.enum(ROLES);
 
 export const ViewerAnswer = z.object({
   id,

@@ -22,7 +22,7 @@ export interface EndpointDescription {
 }
 
 /** A schema as OpenAPI 3.0 writes it; made from the very schema that parses, so the two cannot drift apart. */
-export function openApiSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): Record<string, unknown> {
+function openApiSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): Record<string, unknown> {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, {
     target: 'openapi-3.0',
     io,

@@ -12,7 +12,7 @@ import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { byReference } from '../http/reference.js';
 
-export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 export const Name = z
   .string()
   .regex(
@@ -23,7 +23,7 @@ export const Name = z
 const MAX_AMOUNT = 2_000_000_000;
 const limit = z.int().min(0).max(MAX_AMOUNT).nullable().optional();
 /** A class that is left out stays as it was; null lifts its limit. */
-export const Quota = z.strictObject({
+const Quota = z.strictObject({
   cpu: z
     .number()
     .min(0)
@@ -34,7 +34,7 @@ export const Quota = z.strictObject({
   diskGiB: limit,
   networkMbps: limit,
 });
-export type Quota = z.infer<typeof Quota>;
+type Quota = z.infer<typeof Quota>;
 
 export const NewTenant = z.strictObject({ name: Name, quota: Quota.default({}) });
 export const TenantChange = z.strictObject({ quota: Quota });
