@@ -726,7 +726,9 @@ export class IpcKernel {
   #suspendCall(caller: LocalProcess, message: Message, data: Uint8Array): number {
     caller.callMessage.copyFrom(message);
     caller.callMessage.words[0] = caller.endpoint;
-    caller.callData = data.length === 0 ? NO_BYTES : data.slice();
+    // (A call that leaves keeps its bytes in the frame.)
+    const isHere = this.#find(caller.callTarget) !== undefined;
+    caller.callData = isHere && data.length > 0 ? data.slice() : data;
     caller.trail = [this.index];
     caller.refutedIndex = -1;
     caller.isVerifying = false;
@@ -755,6 +757,7 @@ export class IpcKernel {
         callMessage,
         callData,
       );
+      caller.callData = callData.length === 0 ? NO_BYTES : frame.subarray(MESSAGE_END);
       const place = this.#transmit(to, frame, caller.refutedIndex, caller.refutedEpoch);
       if (place === UNREACHABLE) return EDEADSRCDST;
       caller.sentTo = place;
@@ -1058,7 +1061,8 @@ export class IpcKernel {
   }
 
   #cancelOwed(server: LocalProcess, caller: Endpoint, sequence: number): void {
-    if (server.owed.get(caller) !== sequence) return;
+    // (Packed: the other copy would not know. A reply to one who no longer waits does no harm.)
+    if (server.owed.get(caller) !== sequence || server.isExtracted) return;
     server.owed.delete(caller);
     server.owner.onCancelled?.(server.endpoint, caller);
   }
@@ -1075,9 +1079,13 @@ export class IpcKernel {
     const kind = kindOf(frame);
     switch (kind) {
       case FrameKind.Send:
-      case FrameKind.Reply:
         if (frame.length < MESSAGE_END || frame.length - MESSAGE_END !== readUnsigned(frame, 28)) break;
         this.#admit(peer, frame);
+        return;
+      case FrameKind.Reply:
+        if (frame.length < MESSAGE_END || frame.length - MESSAGE_END !== readUnsigned(frame, 28)) break;
+        if (this.#mayReply(peer, frame)) this.#dispatch(peer, frame);
+        else this.#admit(peer, frame);
         return;
       case FrameKind.CopyTo:
         if (frame.length - HEADER_BYTES !== readUnsigned(frame, 28)) break;
@@ -1114,6 +1122,18 @@ export class IpcKernel {
         break;
     }
     this.counters.framesDropped++;
+  }
+
+  /**
+   * A container may answer what was sent to it, also for a process that has died since. And a reply to one who is
+   * not here is given back to where it came from, which needs no belief.
+   */
+  #mayReply(peer: number, frame: Uint8Array): boolean {
+    const target = targetOf(frame);
+    if (!isEndpoint(target) || !isEndpoint(sourceOf(frame))) return false;
+    const caller = this.#find(target);
+    if (caller === undefined) return !this.#arriving.has(target) && fixedIndexOf(target) === undefined;
+    return caller.sentTo === peer && this.#awaitsReply(caller, sourceOf(frame), sequenceOf(frame));
   }
 
   /** Believes, refuses or sets aside a frame by what it says about its source. */
@@ -1169,6 +1189,9 @@ export class IpcKernel {
       this.#answer(FrameKind.Status, peer, frame, EBADSRCDST);
     } else if (kind === FrameKind.CopyFrom || kind === FrameKind.CopyTo) {
       this.#answerCopy(peer, frame, EBADSRCDST, NO_BYTES);
+    } else if (kind === FrameKind.Reply && this.#directory.get(sourceOf(frame)) === undefined) {
+      // Home says that whoever was asked is dead.
+      this.#settle(sourceOf(frame), targetOf(frame), sequenceOf(frame), EDEADSRCDST);
     }
   }
 
@@ -1464,10 +1487,11 @@ export class IpcKernel {
         if (hintIndex !== this.index && !this.#up.has(hintIndex)) this.#verify(caller);
         return;
       case FrameKind.Probed:
-        if (peer !== caller.sentTo) break;
         caller.isVerifying = false;
-        if (readInt(frame, 20) === 1) caller.trail = [this.index];
-        else if ((frame[1]! & FINAL) !== 0) this.#fail(caller);
+        if (readInt(frame, 20) === 1) {
+          // Relayed by a former place, more may come from there.
+          if (peer === caller.sentTo) caller.trail = [this.index];
+        } else if ((frame[1]! & FINAL) !== 0) this.#fail(caller);
         return;
       default:
         break;
