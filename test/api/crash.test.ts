@@ -5,14 +5,14 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   type AgentMethod,
-  DrvsError,
   type DrvmView,
+  DrvsError,
   type NodeView,
   type OperationView,
 } from '@drvs/contracts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { AgentPeer } from '../support/agent-peer.js';
 import { until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
@@ -52,7 +52,7 @@ beforeEach(async () => {
     DRVS_DATA: folder,
     DRVS_BOOTSTRAP_FILE: join(folder, 'bootstrap.json'),
     DRVS_BOOTSTRAP_NODES: '2',
-    LOG_LEVEL: 'warn',
+    LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'warn',
   };
 });
 

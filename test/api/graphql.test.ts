@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { DrvmView, OperationView, ProcessRow } from '@drvs/contracts';
 import { withBody } from '@drvs/contracts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { hashPassword } from '../../apps/api/src/auth/password.js';

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DrvsError } from '@drvs/contracts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { JobQueues } from '../../apps/api/src/jobs/job-queues.js';
 import { NodeJobs } from '../../apps/api/src/jobs/node-jobs.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';

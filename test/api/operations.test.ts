@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { DrvsError, type OperationView } from '@drvs/contracts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { SYSTEM } from '../../apps/api/src/agents/reconciliation.js';
 import { newEnrolmentToken } from '../../apps/api/src/auth/secrets.js';
 import { Database } from '../../apps/api/src/database/database.js';

@@ -1,10 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
-  DrvsError,
   type DrvmView,
+  DrvsError,
   type EventView,
   type FileStat,
   type OperationView,
@@ -12,6 +11,7 @@ import {
   type ProcessRow,
   withBody,
 } from '@drvs/contracts';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AgentPeer, ContainerCall } from '../support/agent-peer.js';
 import { startApi, type TestApi } from '../support/api.js';
 import { TestCluster, until } from '../support/cluster.js';

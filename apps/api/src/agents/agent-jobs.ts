@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import { type AgentJob, AgentJobs, DrvsError } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database.js';
 import { AgentLinks } from './agent-links.js';
 

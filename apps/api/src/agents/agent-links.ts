@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import { type ContainerMethod, DrvsError, type RpcCallOptions } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import type { AgentLink, ContainerParams, ContainerResult, Reply } from './agent-link.js';
 
 /** The agents whose channel this process holds; at most one link a node. */

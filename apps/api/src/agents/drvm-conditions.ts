@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import { NODE_DOWN_AFTER_MS } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { Database, type Transaction } from '../database/database.js';
 import { drvmCondition, type SliceCondition } from './drvm-condition.js';
 

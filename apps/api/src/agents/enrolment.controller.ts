@@ -1,6 +1,6 @@
+import { Enrolment, EnrolmentAnswer } from '@drvs/contracts';
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { Enrolment, EnrolmentAnswer } from '@drvs/contracts';
 import { z } from 'zod';
 import { Public } from '../auth/public.js';
 import { ZodPipe } from '../http/zod.pipe.js';

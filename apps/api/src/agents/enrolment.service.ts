@@ -1,4 +1,3 @@
-import { Injectable } from '@nestjs/common';
 import {
   DrvsError,
   type Enrolment,
@@ -7,8 +6,9 @@ import {
   type NodeInventory,
   RESOURCE_CLASSES,
 } from '@drvs/contracts';
-import type { Actor } from '../auth/actor.js';
+import { Injectable } from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
+import type { Actor } from '../auth/actor.js';
 import { newSecret, sha256 } from '../auth/secrets.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';

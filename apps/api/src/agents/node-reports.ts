@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { Injectable } from '@nestjs/common';
 import type { ContainerEvent, ContainerState, Heartbeat, NodeInventory } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
 import { DrvmConditions } from './drvm-conditions.js';

@@ -1,10 +1,10 @@
+import { NODE_DOWN_AFTER_MS } from '@drvs/contracts';
 import {
   type BeforeApplicationShutdown,
   Injectable,
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { NODE_DOWN_AFTER_MS } from '@drvs/contracts';
 import { Database } from '../database/database.js';
 import { DrvmConditions } from './drvm-conditions.js';
 

@@ -1,5 +1,5 @@
-import { Injectable, Logger } from '@nestjs/common';
 import { type ContainerState, NODE_DOWN_AFTER_MS } from '@drvs/contracts';
+import { Injectable, Logger } from '@nestjs/common';
 import type { Actor } from '../auth/actor.js';
 import { Database } from '../database/database.js';
 import { violates } from '../database/sql-state.js';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
+import { DrvsError, type EventView, type Page } from '@drvs/contracts';
 import { Controller, Get, Headers, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { DrvsError, type EventView, type Page } from '@drvs/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';

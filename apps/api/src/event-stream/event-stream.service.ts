@@ -1,8 +1,8 @@
-import { Injectable } from '@nestjs/common';
 import type { EventView } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import type { Actor } from '../auth/actor.js';
 import { EventsService } from '../events/events.service.js';
-import { LedgerNotices } from '../jobs/ledger-notices.js';
+import { LedgerSession } from '../jobs/ledger-session.js';
 
 /** Events read at once. */
 const BATCH = 200;
@@ -16,7 +16,7 @@ const GATHER_MS = 50;
 export class EventStream {
   constructor(
     private readonly events: EventsService,
-    private readonly notices: LedgerNotices,
+    private readonly notices: LedgerSession,
   ) {}
 
   /** Those that the actor may see, each once and in order, after the event `since`; without it, from now on. */

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { DrvsError, FileStat } from '@drvs/contracts';
 import {
   Body,
   Controller,
@@ -15,7 +16,6 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { ApiConsumes, ApiTags } from '@nestjs/swagger';
-import { DrvsError, FileStat } from '@drvs/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { posix } from 'node:path';
-import { Injectable } from '@nestjs/common';
 import { DrvsError, type FileStat } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
 import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Args, Context, Query, Resolver, Subscription } from '@nestjs/graphql';
+import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { EventStream } from '../event-stream/event-stream.service.js';
 import { EventsService } from '../events/events.service.js';
 import { decodeCursor, encodeCursor } from '../http/paging.js';
-import { z } from 'zod';
 import {
   type Connection,
   ConnectionArgs,

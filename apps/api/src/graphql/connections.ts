@@ -1,6 +1,6 @@
+import type { Page } from '@drvs/contracts';
 import { type Type } from '@nestjs/common';
 import { ArgsType, Field, Int, ObjectType } from '@nestjs/graphql';
-import type { Page } from '@drvs/contracts';
 import { PageQuery } from '../http/paging.js';
 import { Drvm, Event, Node, Operation, Tenant, User } from './object-types.js';
 

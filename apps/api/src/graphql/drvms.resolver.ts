@@ -1,3 +1,4 @@
+import { DrvsError } from '@drvs/contracts';
 import {
   Args,
   Context,
@@ -10,7 +11,6 @@ import {
   Resolver,
   Subscription,
 } from '@nestjs/graphql';
-import { DrvsError } from '@drvs/contracts';
 import type { Actor } from '../auth/actor.js';
 import { NewDrvm } from '../drvms/drvm-request.js';
 import { DrvmsService } from '../drvms/drvms.service.js';

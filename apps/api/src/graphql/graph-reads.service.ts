@@ -1,12 +1,12 @@
-import { Injectable } from '@nestjs/common';
 import { DrvsError, type OperationView, type Page } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database } from '../database/database.js';
 import { type DrvmRow, WITH_SLICES } from '../drvms/drvm-view.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
-import { nodeDetailViewOf, type NodeRow, nodeViewOf, WITH_LEDGER } from '../nodes/node-view.js';
+import { type NodeRow, nodeDetailViewOf, nodeViewOf, WITH_LEDGER } from '../nodes/node-view.js';
 import { findNode } from '../nodes/nodes.service.js';
 import { ProcessesService } from '../processes/processes.service.js';
 import type { Drvm, Node, Operation, Process, Slice } from './object-types.js';

@@ -1,5 +1,5 @@
-import { Args, Context, Float, ID, Int, Mutation, Query, Resolver, Subscription } from '@nestjs/graphql';
 import { StartProcess } from '@drvs/contracts';
+import { Args, Context, Float, ID, Int, Mutation, Query, Resolver, Subscription } from '@nestjs/graphql';
 import type { Actor } from '../auth/actor.js';
 import { FilesService } from '../files/files.service.js';
 import { ProcessesService } from '../processes/processes.service.js';

@@ -6,7 +6,7 @@ const judge =
   (query: string, variables = {}, mayIntrospect = true) =>
   () =>
     requireWithinLimits(parse(query), variables, mayIntrospect);
-const nested = (depth: number) => 'a{'.repeat(depth - 1) + 'b' + '}'.repeat(depth - 1);
+const nested = (depth: number) => `${'a{'.repeat(depth - 1)}b${'}'.repeat(depth - 1)}`;
 
 describe('the limits of a query', () => {
   test('let the whole map of the cluster through', () => {

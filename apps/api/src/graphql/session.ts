@@ -1,6 +1,6 @@
+import { DrvsError } from '@drvs/contracts';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { GqlExecutionContext } from '@nestjs/graphql';
-import { DrvsError } from '@drvs/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { Actor } from '../auth/actor.js';

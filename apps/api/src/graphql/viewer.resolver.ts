@@ -1,5 +1,5 @@
-import { Args, Context, Mutation, Query, Resolver } from '@nestjs/graphql';
 import { DrvsError } from '@drvs/contracts';
+import { Args, Context, Mutation, Query, Resolver } from '@nestjs/graphql';
 import { setSessionCookie } from '../auth/auth.controller.js';
 import { AuthService, SESSION_COOKIE } from '../auth/auth.service.js';
 import { Viewer } from './object-types.js';

@@ -1,7 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { JobsService } from './jobs.service.js';
-import { LedgerNotices } from './ledger-notices.js';
+import { LedgerSession } from './ledger-session.js';
 
 @Global()
-@Module({ providers: [JobsService, LedgerNotices], exports: [JobsService, LedgerNotices] })
+@Module({ providers: [JobsService, LedgerSession], exports: [JobsService, LedgerSession] })
 export class JobsModule {}

@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import { OPERATION_KINDS } from '@drvs/contracts';
+import { describe, expect, test } from '@jest/globals';
 import { phasesOf, planOperation } from './operation-plan.js';
 
 const slices = [2, 0, 1].map((index) => ({

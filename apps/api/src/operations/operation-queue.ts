@@ -1,29 +1,35 @@
+import { OPERATIONS_QUEUE, OperationJob } from '@drvs/contracts';
 import {
   type BeforeApplicationShutdown,
   Injectable,
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { OPERATIONS_QUEUE, OperationJob } from '@drvs/contracts';
 import type { Worker } from 'bullmq';
 import { Database } from '../database/database.js';
 import { JobsService } from '../jobs/jobs.service.js';
+import { LedgerSession } from '../jobs/ledger-session.js';
 import { OperationRunner } from './operation-runner.js';
 
 /** Operations that this process walks at once; they mostly wait for agents. */
 const OPERATIONS_AT_ONCE = 32;
 /** How often it is looked whether an operation has lost its job. */
-const SWEEP_MS = 10_000;
+const SWEEP_MS = 5_000;
 
 /**
  * One job an operation. The job only says "walk this operation"; what is to be done, and what has been done, is in the
  * ledger. So a job may be lost or come twice: every process that starts, and every so often each that runs, adds the
  * missing ones again.
+ *
+ * An operation is walked by one process at a time, the one that holds its lock. The lock ends with the process: an
+ * operation whose job is under way and whose lock is free has lost its walker, and is walked on at once, without
+ * waiting until the job's own lock runs out.
  */
 @Injectable()
 export class OperationQueue implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #logger = new Logger('Operations');
   readonly #shutdown = new AbortController();
+  readonly #walks = new Map<string, Promise<void>>();
   #worker: Worker | null = null;
   #sweeper: NodeJS.Timeout | null = null;
   #sweep: Promise<void> = Promise.resolve();
@@ -32,13 +38,14 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
     private readonly database: Database,
     private readonly jobs: JobsService,
     private readonly runner: OperationRunner,
+    private readonly session: LedgerSession,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
     await this.#addMissing();
     this.#worker = this.jobs.queues.worker(
       OPERATIONS_QUEUE,
-      (job) => this.runner.run(OperationJob.parse(job.data).operationId, this.#shutdown.signal),
+      (job) => this.#walk(OperationJob.parse(job.data).operationId),
       { concurrency: OPERATIONS_AT_ONCE, removeWhenEnded: true },
     );
     this.#worker.on('failed', (job, error) => {
@@ -55,6 +62,7 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
     if (this.#sweeper) clearInterval(this.#sweeper);
     await this.#sweep;
     if (this.#worker) await this.jobs.queues.closeWorker(this.#worker);
+    await Promise.allSettled(this.#walks.values());
   }
 
   /** The same operation is never queued twice: its id is the job's. */
@@ -67,9 +75,36 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
   async #addMissing(): Promise<void> {
     const open = await this.database.unrestricted.operation.findMany({
       where: { state: { in: ['queued', 'running'] } },
-      select: { id: true },
+      select: { id: true, state: true },
       orderBy: { id: 'asc' },
     });
-    for (const { id } of open) await this.enqueue(id);
+    for (const { id, state } of open) {
+      await this.enqueue(id);
+      if (state === 'running' && !this.#walks.has(id)) {
+        this.#walk(id).catch((error: unknown) =>
+          this.#logger.warn(`operation ${id}: ${(error as Error).message}`),
+        );
+      }
+    }
+  }
+
+  /** Whoever wants it walked here while it is, waits for the same walk. */
+  #walk(operationId: string): Promise<void> {
+    const known = this.#walks.get(operationId);
+    if (known) return known;
+    const walk = this.#walkAlone(operationId).finally(() => this.#walks.delete(operationId));
+    this.#walks.set(operationId, walk);
+    return walk;
+  }
+
+  async #walkAlone(operationId: string): Promise<void> {
+    const lock = `operation/${operationId}`;
+    // Another process walks it. Should that one die, the next sweep sees the lock free.
+    if (!(await this.session.tryLock(lock))) return;
+    try {
+      await this.runner.run(operationId, this.#shutdown.signal);
+    } finally {
+      await this.session.unlock(lock);
+    }
   }
 }

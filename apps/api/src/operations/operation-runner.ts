@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Injectable, Logger } from '@nestjs/common';
 import {
   DrvsError,
   type ErrorBody,
@@ -7,6 +6,7 @@ import {
   type OperationKind,
   type OperationState,
 } from '@drvs/contracts';
+import { Injectable, Logger } from '@nestjs/common';
 import { DrvmConditions } from '../agents/drvm-conditions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { Prisma } from '../gen/client.js';

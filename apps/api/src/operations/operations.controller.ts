@@ -1,6 +1,6 @@
+import { OPERATION_STATES, type OperationView, type Page } from '@drvs/contracts';
 import { Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { OPERATION_STATES, type OperationView, type Page } from '@drvs/contracts';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';

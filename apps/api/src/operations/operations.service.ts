@@ -1,4 +1,3 @@
-import { Injectable, Logger } from '@nestjs/common';
 import {
   DrvsError,
   type OperationKind,
@@ -6,13 +5,14 @@ import {
   type OperationView,
   type Page,
 } from '@drvs/contracts';
+import { Injectable, Logger } from '@nestjs/common';
 import { z } from 'zod';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { type Operation, Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
-import { LedgerNotices } from '../jobs/ledger-notices.js';
+import { LedgerSession } from '../jobs/ledger-session.js';
 import { planOperation } from './operation-plan.js';
 import { OperationQueue } from './operation-queue.js';
 import { operationView } from './operation-view.js';
@@ -46,7 +46,7 @@ export class OperationsService {
   constructor(
     private readonly database: Database,
     private readonly queue: OperationQueue,
-    private readonly notices: LedgerNotices,
+    private readonly notices: LedgerSession,
   ) {}
 
   /**

@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import { OPERATION_STATES, type OperationState } from '@drvs/contracts';
+import { describe, expect, test } from '@jest/globals';
 import {
   hasEnded,
   mayBecome,

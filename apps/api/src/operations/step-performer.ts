@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Injectable, Logger } from '@nestjs/common';
 import {
   type AgentJob,
   AgentMethods,
@@ -10,6 +9,7 @@ import {
   NODE_DOWN_AFTER_MS,
   type OperationKind,
 } from '@drvs/contracts';
+import { Injectable, Logger } from '@nestjs/common';
 import { AgentLinks } from '../agents/agent-links.js';
 import { SecretBox } from '../config/secret-box.js';
 import { Database, type Transaction } from '../database/database.js';

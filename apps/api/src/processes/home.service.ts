@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import { type ContainerMethod, DrvsError, type RpcCallOptions } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import type { ContainerParams, ContainerResult, Reply } from '../agents/agent-link.js';
 import { AgentsService } from '../agents/agents.service.js';
 import type { Actor } from '../auth/actor.js';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
+import { ExitStatus, type OperationView, ProcessRow, StartProcess } from '@drvs/contracts';
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { ExitStatus, type OperationView, ProcessRow, StartProcess } from '@drvs/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';

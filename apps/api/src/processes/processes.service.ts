@@ -1,4 +1,3 @@
-import { Injectable } from '@nestjs/common';
 import {
   DrvsError,
   type ExitStatus,
@@ -6,6 +5,7 @@ import {
   type ProcessRow,
   type StartProcess,
 } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
 import type { Actor } from '../auth/actor.js';

@@ -7,17 +7,22 @@ import { CONFIG, type Config } from '../config/config.js';
 const CHANNELS = ['drvs_operation', 'drvs_event'] as const;
 export type LedgerChannel = (typeof CHANNELS)[number];
 const RECONNECT_MS = 1_000;
+const TRY_LOCK = `SELECT pg_try_advisory_lock(hashtext('drvs.session'), hashtext($1)) AS taken`;
+const UNLOCK = `SELECT pg_advisory_unlock(hashtext('drvs.session'), hashtext($1))`;
 
 /**
- * What any API process changed in the ledger, told by PostgreSQL (LISTEN), so that waiting requests and subscriptions
- * wake at once. A notice is only a hint to look: while the connection is away none come, so whoever waits also looks
- * by itself now and then.
+ * One long connection to PostgreSQL, for what lives as long as this process:
+ * - Notices: what any API process changed in the ledger is told (LISTEN), so that waiting requests and subscriptions
+ *   wake at once. A notice is only a hint to look: while the connection is away none come, so whoever waits also looks
+ *   by itself now and then.
+ * - Locks: advisory locks of this session. PostgreSQL frees them when the process dies, however it dies.
  */
 @Injectable()
-export class LedgerNotices implements OnModuleInit, OnApplicationShutdown {
-  readonly #logger = new Logger('Notices');
+export class LedgerSession implements OnModuleInit, OnApplicationShutdown {
+  readonly #logger = new Logger('Ledger');
   readonly #emitter = new EventEmitter().setMaxListeners(0);
   readonly #stop = new AbortController();
+  readonly #locks = new Set<string>();
   #client: pg.Client | null = null;
   #supervisor: Promise<void> = Promise.resolve();
 
@@ -57,10 +62,26 @@ export class LedgerNotices implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
+  /**
+   * Takes a lock of this session; false when another process holds it. Locks are taken anew when the connection was
+   * lost; in that moment another process may get one of them.
+   */
+  async tryLock(name: string): Promise<boolean> {
+    const { rows } = (await this.#client?.query<{ taken: boolean }>(TRY_LOCK, [name])) ?? { rows: [] };
+    const isTaken = rows[0]?.taken ?? false;
+    if (isTaken) this.#locks.add(name);
+    return isTaken;
+  }
+
+  async unlock(name: string): Promise<void> {
+    if (!this.#locks.delete(name)) return;
+    await this.#client?.query(UNLOCK, [name]);
+  }
+
   async #connect(): Promise<pg.Client> {
     const client = new pg.Client({
       connectionString: this.config.databaseUrl,
-      application_name: 'drvs-notices',
+      application_name: 'drvs-session',
       keepAlive: true,
     });
     client.on('error', () => undefined);
@@ -70,6 +91,7 @@ export class LedgerNotices implements OnModuleInit, OnApplicationShutdown {
     });
     await client.connect();
     for (const channel of CHANNELS) await client.query(`LISTEN ${channel}`);
+    for (const name of this.#locks) await client.query(TRY_LOCK, [name]);
     return client;
   }
 
@@ -78,7 +100,7 @@ export class LedgerNotices implements OnModuleInit, OnApplicationShutdown {
       await new Promise<void>((resolve) => client.once('end', resolve));
       for (;;) {
         if (this.#stop.signal.aborted) return;
-        this.#logger.warn('the connection that tells of changes was lost; connecting again');
+        this.#logger.warn('the session with the database was lost; connecting again');
         await delay(RECONNECT_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
         try {
           client = await this.#connect();
