@@ -58,9 +58,9 @@ export function buildCallGraph(
         state[next] = 1;
         path.push({ node: next, next: 0, to: successors(next) });
       } else if (state[next] === 1) {
-        let set = back.get(top.node);
-        if (set === undefined) back.set(top.node, (set = new Set()));
-        set.add(next);
+        const known = back.get(top.node);
+        if (known === undefined) back.set(top.node, new Set([next]));
+        else known.add(next);
       }
     }
   };
@@ -105,9 +105,9 @@ function tableFunctionsBySignature(
     for (const index of segment.functions) {
       if (index < imported) continue;
       const key = signature[module.functions[index - imported]!]!;
-      let set = found.get(key);
-      if (set === undefined) found.set(key, (set = new Set()));
-      set.add(index);
+      const known = found.get(key);
+      if (known === undefined) found.set(key, new Set([index]));
+      else known.add(index);
     }
   return new Map([...found].map(([key, set]) => [key, [...set]]));
 }

@@ -1,9 +1,9 @@
 import { DrvsError } from '@drvs/contracts';
-import { asyncify } from './asyncify.js';
 import { BinaryWriter } from './binary.js';
-import { DRVS_MODULE, SAFEPOINT } from './imports.js';
+import { DRVS_MODULE, knownImport, SAFEPOINT } from './imports.js';
 import { LOADER_VERSION, META_SECTION, type ModuleMeta } from './meta.js';
 import { rewriteModule } from './rewrite.js';
+import { makeUnwindable } from './unwinding.js';
 import { refusal, unsupported, validate } from './validate.js';
 
 /**
@@ -20,7 +20,7 @@ export interface Instrumented {
 
 /**
  * Makes of a WASI program a module whose processes can be stopped at any time, moved and restored.
- * Pure: the same bytes in, the same bytes out. Takes about 10 s per MiB of code; keep the result by the hash of the
+ * Pure: the same bytes in, the same bytes out. Takes about half a second per MiB of code; keep the result by the hash of the
  * program and `LOADER_VERSION`.
  * @throws DrvsError NotWebAssembly, UnsupportedModule
  */
@@ -33,10 +33,7 @@ export function instrument(module: Uint8Array): Instrumented {
   } catch (error) {
     throw refusal(error);
   }
-  const blocking = imports
-    .filter(({ kind }) => kind === 'blocking')
-    .map(({ module: from, name }) => `${from}.${name}`);
-  const code = transform(written.bytes, [`${DRVS_MODULE}.${SAFEPOINT}`, ...new Set(blocking)]);
+  const code = transform(written.bytes);
   const memory = parsed.memories[0]!;
   const meta: ModuleMeta = {
     loaderVersion: LOADER_VERSION,
@@ -55,9 +52,12 @@ export function instrument(module: Uint8Array): Instrumented {
   return { module: withMeta(code, meta), notes };
 }
 
-function transform(bytes: Uint8Array, blocking: readonly string[]): Uint8Array {
+const isBlocking = (module: string, name: string): boolean =>
+  module === DRVS_MODULE ? name === SAFEPOINT : knownImport(module, name)?.kind === 'blocking';
+
+function transform(bytes: Uint8Array): Uint8Array {
   try {
-    const code = asyncify(bytes, blocking);
+    const code = makeUnwindable(bytes, isBlocking);
     new WebAssembly.Module(code);
     return code;
   } catch (error) {

@@ -338,7 +338,7 @@ class BodyWriter {
   /**
    * The check that a call needs, if any: it closes a cycle, the path grows too long, or a loop's rounds are not yet
    * accounted for. @returns whether the counter must be set to zero after the call: not before, so that it is dead
-   * during the call and Asyncify need not save it
+   * during the call
    */
   private prepareCall(distance: number, charge: number, closesCycle: boolean): boolean {
     const { state } = this;
