@@ -118,7 +118,7 @@ describe('files on the host', () => {
         rmSync(data, { recursive: true });
         rmSync(killed, { recursive: true });
       }),
-      { numRuns: 30 },
+      { numRuns: Number(process.env.DRVS_RUNS ?? 15) },
     );
   });
 
@@ -156,8 +156,8 @@ describe('files on the host', () => {
 
   it('can be more, and larger, than what is kept in memory', () => {
     const { vfs, store } = open(folder);
-    for (let i = 0; i < 300; i++) vfs.control.writeFile(`/home/f${i}`, pattern(i, 0, 100_000));
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < 200; i++) vfs.control.writeFile(`/home/f${i}`, pattern(i, 0, 100_000));
+    for (let i = 0; i < 200; i++) {
       const bytes = vfs.control.readWhole(`/home/f${i}`, 2 ** 20);
       expect(Buffer.from(bytes).equals(pattern(i, 0, 100_000))).toBe(true);
     }

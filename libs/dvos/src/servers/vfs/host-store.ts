@@ -96,8 +96,21 @@ export class HostFileStore implements FileStore {
 
   load(source: MetadataSource): void {
     this.#source = source;
-    this.#journal.open((record) => source.apply(record));
-    this.#sweep(source);
+    try {
+      this.#journal.open((record) => source.apply(record));
+      this.#sweep(source);
+    } catch (error) {
+      this.#journal.close();
+      if (error instanceof DrvsError) throw error;
+      throw new DrvsError(
+        'StateConflict',
+        `the files of the DRVM cannot be read: ${(error as Error).message}`,
+        {
+          hint: 'Look at owner and permissions of the data folder, and at the disk.',
+          cause: error,
+        },
+      );
+    }
     this.#measureFree();
     this.#timer = setInterval(() => {
       this.#measureFree();
@@ -458,17 +471,21 @@ export class HostFileStore implements FileStore {
     const pages = [...file.pages.values()].filter((page) => page.isDirty).sort((a, b) => a.index - b.index);
     this.#measure(file);
     const fd = this.#descriptor(file.inode);
-    for (let first = 0; first < pages.length; ) {
-      let end = first + 1;
-      while (end < pages.length && end - first < VECTOR_MAX && isContiguous(pages[end - 1]!, pages[end]!)) {
-        end++;
-      }
-      writeRun(fd, pages, first, end);
-      for (let i = first; i < end; i++) this.#cache.clean(pages[i]!);
-      first = end;
-    }
-    file.hostSize = fstatSync(fd).size;
     this.#unsynced.add(file.inode);
+    try {
+      for (let first = 0; first < pages.length; ) {
+        let end = first + 1;
+        while (end < pages.length && end - first < VECTOR_MAX && isContiguous(pages[end - 1]!, pages[end]!)) {
+          end++;
+        }
+        writeRun(fd, pages, first, end);
+        for (let i = first; i < end; i++) this.#cache.clean(pages[i]!);
+        first = end;
+      }
+    } finally {
+      // Also after half of it: what is clean now may be dropped and read again.
+      file.hostSize = fstatSync(fd).size;
+    }
   }
 
   #removeDiscarded(): void {
@@ -485,9 +502,10 @@ export class HostFileStore implements FileStore {
 
   /** After a crash: removes data that no file claims, and cuts what lies beyond a file's size. */
   #sweep(source: MetadataSource): void {
-    for (const shard of readdirSync(this.#dataFolder)) {
-      for (const name of readdirSync(join(this.#dataFolder, shard))) {
-        const path = join(this.#dataFolder, shard, name);
+    for (const shard of readdirSync(this.#dataFolder, { withFileTypes: true })) {
+      if (!shard.isDirectory()) continue;
+      for (const name of readdirSync(join(this.#dataFolder, shard.name))) {
+        const path = join(this.#dataFolder, shard.name, name);
         const size = source.sizeOf(Number.parseInt(name, 16));
         if (size === undefined) rmSync(path, { force: true });
         else if (statSync(path).size > size) truncateSync(path, size);

@@ -106,7 +106,7 @@ describe('the metadata journal', () => {
         expect(dump(loaded.tree)).toBe(dump(tree));
         expect(loaded.tree.usedBytes).toBe(tree.usedBytes);
       }),
-      { numRuns: 50 },
+      { numRuns: 25 },
     );
   });
 
@@ -131,7 +131,7 @@ describe('the metadata journal', () => {
         journal.close();
         expect(load(path).tree.root.entries!.get('after')).toBeDefined();
       }),
-      { numRuns: 100 },
+      { numRuns: Number(process.env.DRVS_RUNS ?? 40) },
     );
   });
 
@@ -158,7 +158,7 @@ describe('the metadata journal', () => {
           expect(error.hint).toBeTruthy();
         }
       }),
-      { numRuns: 150 },
+      { numRuns: Number(process.env.DRVS_RUNS ?? 60) },
     );
   });
 
