@@ -11,7 +11,7 @@ import { EBUSY, EIO, type IpcKernel, OK } from '@drvs/drvmm-core';
 import { type Ending, endingOfSignal } from './kernel/ending.js';
 import { PAGE_BYTES } from './kernel/process.js';
 import { SIGKILL, SIGTERM, signalNamed } from './kernel/signals.js';
-import type { Counters, EndedReport } from './kernel/systask.js';
+import type { Counters, EndedReport, NodeCounters } from './kernel/systask.js';
 import { readMeta } from './loader/meta.js';
 import { type MigrationOutcome, Migrations } from './migrations.js';
 import type { DrvmNode, Nodes } from './nodes.js';
@@ -120,7 +120,9 @@ export class Home implements PmActions {
     const program = vfs.readWhole(params.program, PROGRAM_BYTES_MOST);
     const programHash = programs.hashOf(program);
     const instrumented = await programs.instrumented(programHash, program);
-    const index = await this.#place(chosen, instrumented, params.program);
+    const seen = await this.#look(chosen);
+    // From the choice to the row without a pause: starts at the same time see each other's.
+    const index = this.#place(seen, instrumented, params.program);
     const node = nodes.at(index);
     const command = args.join(' ');
     const entry = this.table.add({ ppid: 0, command, programHash, startedAt: Date.now(), index });
@@ -168,8 +170,8 @@ export class Home implements PmActions {
     await node.systask('systask.program', { hash }, { body, timeoutMs: PROGRAM_TIMEOUT_MS });
   }
 
-  async #place(chosen: DrvmNode | null, instrumented: Uint8Array, what: string): Promise<number> {
-    const bytes = readMeta(instrumented).memory.initialPages * PAGE_BYTES;
+  /** The nodes that come into question, with their counters. */
+  async #look(chosen: DrvmNode | null): Promise<{ node: DrvmNode; counters: NodeCounters }[]> {
     const wanted = chosen === null ? this.#o.nodes.up() : [chosen];
     const seen = await Promise.all(
       wanted.map(async (node) => {
@@ -184,16 +186,22 @@ export class Home implements PmActions {
         }
       }),
     );
-    const candidates: PlacementCandidate[] = [];
-    for (const answer of seen) {
-      if (answer === null) continue;
-      const { node, counters } = answer;
+    return seen.filter((answer) => answer !== null);
+  }
+
+  #place(
+    seen: readonly { node: DrvmNode; counters: NodeCounters }[],
+    instrumented: Uint8Array,
+    what: string,
+  ): number {
+    const bytes = readMeta(instrumented).memory.initialPages * PAGE_BYTES;
+    const candidates = seen.map(({ node, counters }): PlacementCandidate => {
       const states = new Map(counters.processes.map(({ endpoint, state }) => [endpoint, state]));
       const load = this.table
         .aliveOn(node.index)
         .filter(({ endpoint }) => (states.get(endpoint) ?? 'running') === 'running').length;
-      candidates.push({ index: node.index, name: node.name, load, ...counters });
-    }
+      return { index: node.index, name: node.name, load, ...counters };
+    });
     return placeProcess(candidates, bytes, what);
   }
 

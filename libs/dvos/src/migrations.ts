@@ -1,6 +1,7 @@
 import { DrvsError, type ErrorCode, type MigrationResult } from '@drvs/contracts';
 import {
   type IpcKernel,
+  MAX_REMEMBERED,
   MigrationCoordinator,
   type MigrationEffect,
   type MigrationEvent,
@@ -43,6 +44,8 @@ const STEP_TIMEOUT_MS = 4_500;
 const TICK_MS = 500;
 /** Ids of a former life of home are at most this far behind: its seconds since 1970 times this. */
 const IDS_PER_SECOND = 1_000;
+/** As many as the coordinator remembers, with those under way. */
+const RESULTS_MOST = 2 * MAX_REMEMBERED;
 /** Errors that do not tell whether the step was taken: the coordinator asks again. */
 const NO_ANSWER: ReadonlySet<ErrorCode> = new Set(['Timeout', 'NodeUnreachable', 'ContainerUnreachable']);
 
@@ -52,6 +55,10 @@ export class Migrations {
   readonly #waiters = new Map<number, Waiter[]>();
   /** When the image of a migration was complete at its target, and how long it had been frozen by then. */
   readonly #frozen = new Map<number, { frozenMs: number; at: number }>();
+  /** To be given when the source has let go too, so that who has the answer can migrate the process again at once. */
+  readonly #answers = new Set<{ endpoint: ProcessEntry['endpoint']; give(): void }>();
+  /** Of migrations that the coordinator remembers, by their request keys. */
+  readonly #results = new Map<string, MigrationResult>();
   #ticker: NodeJS.Timeout | null = null;
 
   constructor(options: MigrationsOptions) {
@@ -75,8 +82,14 @@ export class Migrations {
       performance.now(),
     );
     if (outcome !== null) {
-      if (outcome.isMoved) return this.#resultOf({ pid, from, to }, outcome);
-      throw DrvsError.fromBody(outcome.error);
+      const result = this.#results.get(requestKey);
+      if (result !== undefined) return result;
+      throw outcome.isMoved
+        ? new DrvsError(
+            'StateConflict',
+            `the migration ${requestKey} was done long ago; its figures are forgotten`,
+          )
+        : DrvsError.fromBody(outcome.error);
     }
     const answer = new Promise<MigrationResult>((resolve, reject) => {
       const waiters = this.#waiters.get(id) ?? [];
@@ -103,6 +116,11 @@ export class Migrations {
 
   #step(event: MigrationEvent): void {
     this.#carryOut(this.#coordinator.step(event, performance.now()));
+    for (const answer of this.#answers) {
+      if (this.#coordinator.holds(answer.endpoint)) continue;
+      this.#answers.delete(answer);
+      answer.give();
+    }
   }
 
   #carryOut(effects: readonly MigrationEffect[]): void {
@@ -185,8 +203,16 @@ export class Migrations {
     this.#waiters.delete(id);
     if (outcome.isMoved) {
       const result = this.#resultOf(request, outcome);
+      this.#results.set(request.requestKey, result);
+      for (const oldest of this.#results.keys()) {
+        if (this.#results.size <= RESULTS_MOST) break;
+        this.#results.delete(oldest);
+      }
       if (entry !== undefined) this.#o.onFinished(entry, { kind: 'moved', result });
-      for (const { resolve } of waiters) resolve(result);
+      const give = () => {
+        for (const { resolve } of waiters) resolve(result);
+      };
+      this.#answers.add({ endpoint: request.endpoint, give });
       return;
     }
     const { isProcessLost, error } = outcome;

@@ -1,4 +1,4 @@
-import { SIGABRT, SIGFPE, SIGILL, SIGSEGV, exitCodeOfSignal, signalByNumber } from './signals.js';
+import { exitCodeOfSignal, SIGABRT, SIGFPE, SIGILL, SIGSEGV, signalByNumber } from './signals.js';
 
 /** How a process ended: `ExitStatus` of the contracts. */
 export interface Ending {

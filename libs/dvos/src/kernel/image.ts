@@ -1,5 +1,5 @@
 import { LOADER_VERSION } from '../loader/meta.js';
-import { type GlobalValues, type TableValues, damaged } from './machine-state.js';
+import { damaged, type GlobalValues, type TableValues } from './machine-state.js';
 import type { Wait } from './process.js';
 
 /**

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { afterEach, describe, expect, test } from '@jest/globals';
 import { IpcKernel } from '@drvs/drvmm-core';
 import { instrument } from '@drvs/dvos/loader';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import binaryen from 'binaryen';
 import { KNOWN_IMPORTS } from '../loader/imports.js';
 import type { SystemCall } from './caller.js';

@@ -2,10 +2,10 @@ import { createHash, type Hash } from 'node:crypto';
 import { DrvsError } from '@drvs/contracts';
 import {
   type Endpoint,
+  formatEndpoint,
   type IpcKernel,
   OK,
   PEER_PRIVILEGES,
-  formatEndpoint,
   statusName,
 } from '@drvs/drvmm-core';
 import { type Ending, endingOfSignal } from './ending.js';

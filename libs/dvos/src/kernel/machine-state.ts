@@ -10,8 +10,11 @@ import type { ModuleMeta } from '../loader/meta.js';
  */
 
 export const BLOCK_BYTES = 4096;
-/** A part ends when it has become this large; a part of one process is all that lies around at a time. */
-export const PART_BYTES = 4 * 1024 * 1024;
+/**
+ * A part ends when it has become this large: small enough that packing, sending, taking on and hashing go on at the same
+ * time on the two nodes, large enough that a call each costs nothing to speak of.
+ */
+export const PART_BYTES = 256 * 1024;
 const RUN_HEADER_BYTES = 8;
 const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
 

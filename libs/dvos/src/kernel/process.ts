@@ -7,21 +7,21 @@ import {
   type Owner,
   SUSPENDED,
 } from '@drvs/drvmm-core';
-import type { Caller } from './caller.js';
 import { LOADER_VERSION } from '../loader/meta.js';
+import type { Caller } from './caller.js';
 import { type Ending, endingOfExit, endingOfSignal, endingOfTrap } from './ending.js';
 import type { PackedRecord, ProcessRecord } from './image.js';
 import {
-  type FunctionNames,
-  type GlobalValues,
-  type TableValues,
   applyPart,
   captureGlobals,
   captureTables,
+  type FunctionNames,
+  type GlobalValues,
   memoryParts,
   nameFunctions,
   restoreGlobals,
   restoreTables,
+  type TableValues,
 } from './machine-state.js';
 import type { CompiledModule } from './modules.js';
 import type { Processor } from './processor.js';

@@ -1,5 +1,5 @@
 import { SUSPENDED } from '@drvs/drvmm-core';
-import { type KnownImport, KNOWN_IMPORTS } from '../loader/imports.js';
+import { KNOWN_IMPORTS, type KnownImport } from '../loader/imports.js';
 import type { SystemCall } from './caller.js';
 import type { GuestProcess } from './process.js';
 

@@ -28,6 +28,7 @@ export class Scheduler {
   #immediate: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout | null = null;
   #timerAt = Number.POSITIVE_INFINITY;
+  #holdTimer: NodeJS.Timeout | null = null;
   #isClosed = false;
   /** CPU time per wall time while guests run: below 1 where the host gives this container only a share. */
   #cpuShare = 1;
@@ -62,7 +63,29 @@ export class Scheduler {
     if (process.isQueued || !process.canRun) return;
     process.isQueued = true;
     this.#queue.push(process);
-    if (this.#immediate === null && !this.#isClosed) this.#immediate = setImmediate(() => this.#burst());
+    this.#dispatch();
+  }
+
+  #dispatch(): void {
+    if (this.#immediate !== null || this.#queue.length === 0 || this.#isClosed) return;
+    if (this.#holdTimer !== null) return;
+    this.#immediate = setImmediate(() => this.#burst());
+  }
+
+  /** No guest has a turn for so long, or until `resume`: something short is more urgent. */
+  hold(ms: number): void {
+    if (this.#isClosed) return;
+    if (this.#holdTimer !== null) clearTimeout(this.#holdTimer);
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    this.#immediate = null;
+    this.#holdTimer = setTimeout(() => this.resume(), ms);
+  }
+
+  resume(): void {
+    if (this.#holdTimer === null) return;
+    clearTimeout(this.#holdTimer);
+    this.#holdTimer = null;
+    this.#dispatch();
   }
 
   /** The process runs no more until it is admitted again. Its place in the queue is skipped when its turn comes. */
@@ -80,8 +103,10 @@ export class Scheduler {
     this.#isClosed = true;
     if (this.#immediate !== null) clearImmediate(this.#immediate);
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#holdTimer !== null) clearTimeout(this.#holdTimer);
     this.#immediate = null;
     this.#timer = null;
+    this.#holdTimer = null;
   }
 
   #sleep(process: GuestProcess): void {
@@ -140,9 +165,7 @@ export class Scheduler {
       this.#cpuShare += (share - this.#cpuShare) * CPU_SHARE_WEIGHT;
     }
     if (this.#sleepers.size > 0) this.#ring();
-    if (this.#queue.length > 0 && this.#immediate === null && !this.#isClosed) {
-      this.#immediate = setImmediate(() => this.#burst());
-    }
+    this.#dispatch();
   }
 
   #turn(process: GuestProcess): number {

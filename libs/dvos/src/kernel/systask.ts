@@ -42,6 +42,16 @@ const Counters = z.object({
 });
 export type Counters = z.infer<typeof Counters>;
 
+const NodeCounters = z.object({
+  processes: z.array(Counters),
+  memoryBytes: z.number(),
+  memoryLimitBytes: z.number(),
+  cpuMilli: z.int(),
+  /** Processes that wait for a turn. */
+  runnable: z.int(),
+});
+export type NodeCounters = z.infer<typeof NodeCounters>;
+
 const EndedReport = z.object({
   endpoint: EndpointNumber,
   pid: z.int(),
@@ -68,16 +78,7 @@ export const SystaskMethods = {
     params: z.object({ endpoint: EndpointNumber, signal: z.int(), reason: z.string().nullable() }),
     result: z.object({ found: z.boolean() }),
   },
-  'systask.counters': {
-    params: z.object({}),
-    result: z.object({
-      processes: z.array(Counters),
-      memoryBytes: z.number(),
-      memoryLimitBytes: z.number(),
-      cpuMilli: z.int(),
-      runnable: z.int(),
-    }),
-  },
+  'systask.counters': { params: z.object({}), result: NodeCounters },
   /** Freezes and sends the image to container `to`; frozen it stays until `rollback` or `departed`. */
   'systask.depart': {
     params: z.object({ id: z.int(), endpoint: EndpointNumber, to: z.int() }),
@@ -116,10 +117,12 @@ export type SystaskPort = <M extends Method>(
   options?: { body?: Uint8Array; timeoutMs?: number },
 ) => Promise<Result<M>>;
 
-/** Parts under way at most: 16 MiB fill any pipe and bound what lies around. */
-const PARTS_UNDER_WAY = 4;
-/** A part (4 MiB at most) that takes longer is not coming. */
+/** Parts under way at most: 8 MiB fill any pipe and bound what lies around. */
+const PARTS_UNDER_WAY = 32;
+/** A part that takes longer is not coming. */
 const PART_TIMEOUT_MS = 10_000;
+/** The guests of a node let a small image pass before them; a large one shares the thread with them. */
+const HOLD_MS = 20;
 /** A frozen process may have to end a copy first; looked at so often, so far apart. */
 const FREEZE_TRIES = 100;
 const FREEZE_RETRY_MS = 2;
@@ -194,13 +197,16 @@ export class Systask {
         return {};
       case 'systask.activate':
         kernel.activate(p.id, endpoint, p.epoch);
+        kernel.scheduler.resume();
         return {};
       case 'systask.callOff':
         kernel.callOff(p.id);
+        kernel.scheduler.resume();
         return {};
       case 'systask.arrived':
         return { isInstalled: kernel.isInstalled(p.id) };
       case 'systask.record':
+        kernel.scheduler.hold(HOLD_MS);
         kernel.arrive(p.id, body);
         return {};
       case 'systask.part':
@@ -232,9 +238,11 @@ export class Systask {
     try {
       await this.#freeze(endpoint, departure.abort.signal);
       const began = performance.now();
+      this.#kernel.scheduler.hold(HOLD_MS);
       const bytes = await this.#send(id, endpoint, target, departure.abort.signal);
       return { bytes, frozenMs: performance.now() - began };
     } finally {
+      this.#kernel.scheduler.resume();
       if (this.#departures.get(endpoint) === departure) this.#departures.delete(endpoint);
     }
   }
@@ -262,7 +270,7 @@ export class Systask {
     }
   }
 
-  /** All calls are on their way before the first is answered: a small image costs one round trip. */
+  /** The calls of a small image are all on their way before the first is answered: one round trip. */
   async #send(id: number, endpoint: Endpoint, target: RpcPeer, signal: AbortSignal): Promise<number> {
     const { record, parts } = this.#kernel.depart(endpoint);
     const hash = createHash('sha256').update(record);
@@ -277,6 +285,9 @@ export class Systask {
         bytes += part.length;
         underWay.push(target.call('systask.part', { id }, { ...options, body: part }));
         if (underWay.length > PARTS_UNDER_WAY) await underWay.shift();
+        // What was written leaves now, while the next part is packed.
+        else await new Promise((resolve) => setImmediate(resolve));
+        signal.throwIfAborted();
       }
       underWay.push(target.call('systask.install', { id, sha256: hash.digest('hex') }, options));
       await Promise.all(underWay);

@@ -1,4 +1,4 @@
-import { EINVAL, EPERM, ESRCH, type Endpoint, Message, OK, PM } from '@drvs/drvmm-core';
+import { EINVAL, type Endpoint, EPERM, ESRCH, Message, OK, PM } from '@drvs/drvmm-core';
 import { signalByNumber } from '../../kernel/signals.js';
 import { PM_GETPID, PM_KILL, PM_MIGRATE } from '../../pm-calls.js';
 import type { Server, ServerPort } from '../server.js';

@@ -1,6 +1,6 @@
 import {
-  FIRST_USER_SLOT,
   type Endpoint,
+  FIRST_USER_SLOT,
   MAX_GENERATION,
   MAX_SLOTS,
   makeEndpoint,

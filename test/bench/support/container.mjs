@@ -1,0 +1,42 @@
+// One container of a DRVM in an OS process of its own, told by its parent what to be (test/bench/support/drvm.mjs).
+// Messages: {id, method, params, body} → {id, result, error}; the spec comes first.
+import { createTransport } from '@drvs/drvmm-core';
+import { MolContainer } from '@drvs/dvos';
+
+process.once('message', async ({ spec, incarnation, dataFolder, identity, authority, lostAfterMs }) => {
+  const { host, port } = spec.peers.find(({ index }) => index === spec.index);
+  const container = new MolContainer({
+    spec,
+    incarnation,
+    dataFolder,
+    transport: createTransport({
+      drvmId: spec.drvmId,
+      index: spec.index,
+      incarnation,
+      listen: { host, port },
+      key: identity.key,
+      certificate: identity.certificate,
+      authority,
+      lostAfterMs,
+    }),
+    instrument: async (_sha256, module) => (await import('@drvs/dvos/loader')).instrument(module).module,
+    emit: (event) => process.send({ event }),
+  });
+  await container.start();
+  process.on('message', async ({ id, method, params, body }) => {
+    const chunks = [];
+    const context = {
+      method,
+      body: body === undefined ? new Uint8Array(0) : Buffer.from(body, 'base64'),
+      signal: new AbortController().signal,
+      chunk: async (chunk, bytes) => void chunks.push([chunk, Buffer.from(bytes).toString('base64')]),
+    };
+    try {
+      process.send({ id, result: await container.call(method, params, context), chunks });
+    } catch (error) {
+      process.send({ id, error: { code: error.code ?? 'Internal', message: error.message }, chunks });
+    }
+  });
+  process.send({ started: true });
+});
+process.on('disconnect', () => process.exit(0));
