@@ -8,9 +8,10 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config/config.js';
 import { SecretBox } from './config/secret-box.js';
 import { migrate } from './database/migrator.js';
+import { logAccess, newRequestId } from './http/access-log.js';
 import { PinoLogger } from './http/log.js';
 import { proxyPortal } from './http/portal-proxy.js';
-import { ProblemFilter } from './http/problem.filter.js';
+import { ProblemFilter, sendProblem } from './http/problem.filter.js';
 import { SECURITY_HEADERS } from './http/security-headers.js';
 import { MetricsService } from './metrics/metrics.service.js';
 import { serveOpenApi } from './openapi/document.js';
@@ -18,14 +19,25 @@ import { serveOpenApi } from './openapi/document.js';
 /** JSON bodies; files have a limit and a parser of their own. */
 const MAX_JSON_BODY_BYTES = 1024 * 1024;
 
+/**
+ * Nest sets its handler of errors only after modules have loaded their plugins, when routes have already taken the one
+ * they found. So the handler for what fails outside its filters (bodies that do not parse) is set before, and stays.
+ */
+class ApiAdapter extends FastifyAdapter {
+  override setErrorHandler(): ReturnType<FastifyAdapter['setErrorHandler']> {
+    return this.getInstance() as unknown as ReturnType<FastifyAdapter['setErrorHandler']>;
+  }
+}
+
 /** The whole API process, ready to listen. The database is at its newest migration when it returns. */
 export async function createApp(config: Config): Promise<NestFastifyApplication> {
   const logger = new PinoLogger(config.logLevel);
   const migrations = await migrate(config.databaseUrl);
   if (migrations.length > 0) logger.log(`migrations applied: ${migrations.join(', ')}`, 'Migrator');
   const secretBox = await SecretBox.fromFile(config.secretFile);
-  const adapter = new FastifyAdapter({
+  const adapter = new ApiAdapter({
     bodyLimit: MAX_JSON_BODY_BYTES,
+    genReqId: newRequestId,
     trustProxy: config.trustProxy,
     routerOptions: { maxParamLength: 512 },
   });
@@ -36,6 +48,10 @@ export async function createApp(config: Config): Promise<NestFastifyApplication>
   const fastify = adapter.getInstance() as unknown as FastifyInstance;
   await fastify.register(helmet, SECURITY_HEADERS);
   await fastify.register(cookie);
+  fastify.setErrorHandler((error, _request, reply) => {
+    sendProblem(reply, error, (message, cause) => logger.error(message, cause, 'Problem'));
+  });
+  logAccess(fastify, logger.pino);
   app.get(MetricsService).observe(fastify);
   app.useGlobalFilters(new ProblemFilter());
   serveOpenApi(app, config.version);

@@ -129,6 +129,7 @@ describe('errors', () => {
   it('are problems with a code, the field, and what to do', async () => {
     const answer = await api.admin.post<Problem>('/drvms', { name: 'Bad Name', cpu: 1, memoryMiB: 300 });
     expect(answer.headers.get('content-type')).toContain('application/problem+json');
+    expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
     expect(answer.expect(400)).toMatchObject({
       type: 'urn:drvs:problem:InvalidInput',
       code: 'InvalidInput',
