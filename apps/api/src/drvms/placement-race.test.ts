@@ -44,13 +44,14 @@ describe('fifty creations at once for the last free resources', () => {
     await api.stop();
   });
 
-  it('holds for DRVMs over several nodes and for exclusive ones too', async () => {
+  it('holds for DRVMs over several nodes, for exclusive ones, and for competing tenants', async () => {
     await fresh(4);
+    for (const name of ['t0', 't1', 't2', 't3']) (await api.admin.post('/tenants', { name })).expect(201);
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, n) =>
         api.admin.post<Problem>('/drvms', {
           name: `d${n}`,
-          tenant: 'fisica',
+          tenant: `t${n % 4}`,
           cpu: 1,
           memoryMiB: 600,
           nodes: n % 4 === 0 ? 1 : 2,
