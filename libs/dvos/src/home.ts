@@ -416,7 +416,10 @@ export class Home implements PmActions {
     for (const entry of this.table.aliveOn(index)) {
       // One that is on its way from there may be whole at its target: its migration decides.
       if (this.#migrations.holds(entry)) continue;
-      this.#end(entry, endingOfSignal(SIGKILL, `node lost: ${this.#o.nodes.nameOf(index)} does not answer`));
+      this.#end(
+        entry,
+        endingOfSignal(SIGKILL, `${NODE_LOST}: ${this.#o.nodes.nameOf(index)} does not answer`),
+      );
     }
   }
 
@@ -456,7 +459,8 @@ export class Home implements PmActions {
     try {
       return await this.#migrations.move(entry, to, requestKey);
     } catch (error) {
-      if (entry.ending === null) throw error;
+      // Lost with its node: the migration's own error says so. Otherwise it came to its end before it could be frozen.
+      if (entry.ending === null || entry.ending.reason?.startsWith(NODE_LOST)) throw error;
       throw new DrvsError('NotFound', `process ${entry.pid} has ended (exit code ${entry.ending.exitCode})`, {
         cause: error,
       });
@@ -470,7 +474,8 @@ export class Home implements PmActions {
       this.#say('process.migrated', entry.pid, entry.index, text);
     } else {
       this.#say('process.migration-failed', entry.pid, entry.index, outcome.reason);
-      if (outcome.kind === 'lost') this.#end(entry, endingOfSignal(SIGKILL, `node lost: ${outcome.reason}`));
+      if (outcome.kind === 'lost')
+        this.#end(entry, endingOfSignal(SIGKILL, `${NODE_LOST}: ${outcome.reason}`));
     }
     void this.#releaseSignals(entry).catch(() => undefined);
   }
@@ -499,6 +504,7 @@ export class Home implements PmActions {
   }
 }
 
+const NODE_LOST = 'node lost';
 const NEVER_STARTED = endingOfSignal(SIGKILL, 'it could not be started');
 const FORMER_LIFE = endingOfSignal(SIGKILL, 'the DRVM’s home container was restarted');
 

@@ -144,7 +144,11 @@ export async function startDrvm({ nodes = 2, memoryMiB = 1024, lostAfterMs = 150
     events,
     startContainer,
     kill(index) {
-      containers[index].child.kill('SIGKILL');
+      const { child } = containers[index];
+      return new Promise((resolve) => {
+        child.once('exit', resolve);
+        child.kill('SIGKILL');
+      });
     },
     async stop() {
       await Promise.all(

@@ -1,0 +1,22 @@
+import type { ContainerEvent, ContainerMethod, ContainerMethods } from '@drvs/contracts';
+import type { z } from 'zod';
+
+/** A DRVM whose containers are OS processes of their own, run from the built files. */
+export interface ProcessDrvm {
+  readonly events: ContainerEvent[];
+  call<M extends ContainerMethod>(
+    method: M,
+    params: z.input<(typeof ContainerMethods)[M]['params']>,
+    options?: { at?: number; body?: Uint8Array; onChunk?: (params: unknown, body: Buffer) => void },
+  ): Promise<z.output<(typeof ContainerMethods)[M]['result']>>;
+  startContainer(index: number): Promise<void>;
+  /** SIGKILL; resolves when the OS process is gone. */
+  kill(index: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function startDrvm(options?: {
+  nodes?: number;
+  memoryMiB?: number;
+  lostAfterMs?: number;
+}): Promise<ProcessDrvm>;
