@@ -88,33 +88,42 @@ function readSection(parsed: ParsedModule, id: number, reader: BinaryReader): vo
     case 0:
       return;
     case 1:
-      return each(reader, () => parsed.types.push(readFunctionType(reader)));
+      each(reader, () => parsed.types.push(readFunctionType(reader)));
+      return;
     case 2:
-      return each(reader, () => readImport(parsed, reader));
+      each(reader, () => readImport(parsed, reader));
+      return;
     case 3:
-      return each(reader, () => parsed.functions.push(reader.u32()));
+      each(reader, () => parsed.functions.push(reader.u32()));
+      return;
     case 4:
-      return each(reader, () => readTable(parsed, reader));
+      each(reader, () => readTable(parsed, reader));
+      return;
     case 5:
-      return each(reader, () => parsed.memories.push(readLimits(reader)));
+      each(reader, () => parsed.memories.push(readLimits(reader)));
+      return;
     case 6:
-      return each(reader, () => readGlobal(parsed, reader));
+      each(reader, () => readGlobal(parsed, reader));
+      return;
     case 7:
-      return each(reader, () =>
+      each(reader, () =>
         parsed.exports.push({ name: reader.name(), kind: reader.u8(), index: reader.u32() }),
       );
+      return;
     case 8:
       parsed.start = reader.u32();
       return;
     case 9:
-      return each(reader, () => readElement(parsed, reader));
+      each(reader, () => readElement(parsed, reader));
+      return;
     case 10:
-      return each(reader, () => {
+      each(reader, () => {
         const size = reader.u32();
         const start = reader.at;
         reader.skip(size);
         parsed.bodies.push({ start, end: reader.at });
       });
+      return;
     case 11:
       parsed.data = { start: reader.at, end: reader.end };
       parsed.dataSegments = reader.u32();

@@ -2,6 +2,7 @@ import { BinaryReader, BinaryWriter, MalformedModule } from './binary.js';
 import { DRVS_MODULE, STACK_MEMORY } from './imports.js';
 import { bulkOp, decode, EMPTY_BLOCK, Instruction, op } from './instructions.js';
 import { external, type FunctionType, type ParsedModule, parseModule } from './module.js';
+import { liveAtSites } from './liveness.js';
 import { F32, F64, I32, I64, simpleEffect, V128 } from './operand-types.js';
 
 /**
@@ -138,6 +139,10 @@ class ModuleWriter {
     ]!;
   }
 
+  isImport(index: number): boolean {
+    return index < this.imported;
+  }
+
   isSite({ code, immediate }: Instruction): boolean {
     return code === op.callIndirect || (code === op.call && this.mayUnwind[immediate] === 1);
   }
@@ -254,7 +259,10 @@ function withGuestMemory(content: BinaryReader): BinaryWriter {
 /** An instruction that names the guest's memory, now with index 1; everything else as it was. */
 function copyInstruction(out: BinaryWriter, bytes: Uint8Array, instruction: Instruction): void {
   const { code, sub, start, end } = instruction;
-  if (code >= 0x28 && code <= 0x3e) return copyMemoryArgument(out.u8(code), bytes, start + 1, end);
+  if (code >= 0x28 && code <= 0x3e) {
+    copyMemoryArgument(out.u8(code), bytes, start + 1, end);
+    return;
+  }
   if (code === 0x3f || code === op.memoryGrow) {
     out.u8(code).u32(GUEST);
     return;
@@ -278,7 +286,8 @@ function copyInstruction(out: BinaryWriter, bytes: Uint8Array, instruction: Inst
   if (code === op.simd && (sub <= 11 || (sub >= 84 && sub <= 93))) {
     const reader = new BinaryReader(bytes, start + 1, end);
     reader.u32();
-    return copyMemoryArgument(out.u8(code).u32(sub), bytes, reader.at, end);
+    copyMemoryArgument(out.u8(code).u32(sub), bytes, reader.at, end);
+    return;
   }
   out.raw(bytes, start, end);
 }
@@ -344,6 +353,9 @@ class FunctionWriter {
   private readonly frames: Frame[] = [];
   /** the locals that take operands over points of resumption, by height * 8 + 0x7f - type */
   private readonly spills = new Map<number, number>();
+  /** spill locals and conditions that a frame saves */
+  private readonly kept = new Set<number>();
+  private readonly ownLocals: number;
   private readonly resumeLocal: number;
   private readonly siteLocal: number;
   private readonly pointerLocal: number;
@@ -375,6 +387,7 @@ class FunctionWriter {
     }
     this.codeStart = this.reader.at;
     this.code = new BinaryWriter((body.end - body.start) * 3 + 64);
+    this.ownLocals = this.locals.length;
     this.resumeLocal = this.addLocal(I32);
     this.siteLocal = this.addLocal(I32);
     this.pointerLocal = this.addLocal(I32);
@@ -471,14 +484,18 @@ class FunctionWriter {
       case op.block:
       case op.loop:
       case op.if:
-        return this.openConstruct(frame);
+        this.openConstruct(frame);
+        return;
       case op.else:
-        return this.turnToElse(frame);
+        this.turnToElse(frame);
+        return;
       case op.end:
-        return this.close(frame);
+        this.close(frame);
+        return;
       case op.br:
         code.u8(op.br).u32(this.depth(instruction.immediate));
-        return this.die(frame);
+        this.die(frame);
+        return;
       case op.brIf:
         this.pop(1);
         code.u8(op.brIf).u32(this.depth(instruction.immediate));
@@ -486,14 +503,17 @@ class FunctionWriter {
       case op.brTable:
         code.u8(op.brTable).u32(instruction.depths.length - 1);
         for (const depth of instruction.depths) code.u32(this.depth(depth));
-        return this.die(frame);
+        this.die(frame);
+        return;
       case op.return:
       case op.unreachable:
         code.u8(instruction.code);
-        return this.die(frame);
+        this.die(frame);
+        return;
       case op.call:
       case op.callIndirect:
-        return this.call(frame);
+        this.call(frame);
+        return;
       case op.localGet:
         this.stack.push(this.locals[instruction.immediate]!);
         break;
@@ -662,6 +682,9 @@ class FunctionWriter {
     this.spillFrame(frame);
     this.reachPoint(frame);
     const below = stack.length - operands;
+    // A function takes its parameters from its own frame when it is resumed; an import is called anew with them.
+    const isResumedByItself = !isIndirect && !writer.isImport(instruction.immediate);
+    this.keep(isResumedByItself ? below : stack.length);
     this.reload(below, stack.length);
     code
       .u8(op.i32Const)
@@ -700,6 +723,11 @@ class FunctionWriter {
       this.code.u8(op.localGet).u32(this.spillLocal(height, this.stack[height]!));
   }
 
+  /** What lies on the operand stack up to this height is part of the frame. */
+  private keep(to: number): void {
+    for (let height = 0; height < to; height++) this.kept.add(this.spillLocal(height, this.stack[height]!));
+  }
+
   private spillLocal(height: number, type: number): number {
     const key = height * 8 + (I32 - type);
     let local = this.spills.get(key);
@@ -716,6 +744,7 @@ class FunctionWriter {
     if (local === undefined) {
       local = this.addLocal(I32);
       this.conditions[this.conditionDepth] = local;
+      this.kept.add(local);
     }
     return local;
   }
@@ -733,11 +762,16 @@ class FunctionWriter {
 
   /** The locals that a frame is made of, and where: offsets in bytes from the frame's start; the site comes first. */
   private savedLocals(): { local: number; type: number; offset: number }[] {
+    const isLive = liveAtSites(
+      this.module.bytes,
+      this.codeStart,
+      this.reader.end,
+      this.ownLocals,
+      (instruction) => this.writer.isSite(instruction),
+    );
     let offset = 4;
-    const isOurs = (local: number) =>
-      local === this.resumeLocal || local === this.siteLocal || local === this.pointerLocal;
     return this.locals.flatMap((type, local) => {
-      if (isOurs(local)) return [];
+      if (local < this.ownLocals ? !isLive(local) : !this.kept.has(local)) return [];
       const at = offset;
       offset += SIZES[type]!;
       return [{ local, type, offset: at }];
