@@ -34,6 +34,9 @@ export function randomFrom(seed: number): () => number {
 const MEMORY_BYTES = 140_000;
 /** This part of a guest's memory never changes; the rest takes writes. */
 const CONSTANT_BYTES = 70_000;
+/** Kinds of frames, as on the wire. */
+const NOTIFY_FRAME = 3;
+const RETURNED_FRAME = 15;
 const REQUEST = 1;
 const REPLY = 2;
 
@@ -566,13 +569,22 @@ export class IpcWorld {
     this.isCrashing = false;
   }
 
+  /** A notification on its way to or through the dead container is gone with it. */
+  excuseNotification(frame: Uint8Array): void {
+    const isNotify = frame[0] === NOTIFY_FRAME || frame[0] === RETURNED_FRAME;
+    const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+    if (isNotify) this.notifiedAt.delete(`${view.getInt32(4, true)}>${view.getInt32(8, true)}`);
+  }
+
   crashOne(): void {
     const dead = 1 + this.below(this.nodes - 1);
     this.note(`crash ${dead}`);
     this.counts.crashes++;
-    for (const key of [...this.wires.keys()]) {
+    for (const [key, frames] of [...this.wires]) {
       const [from, to] = key.split('>').map(Number);
-      if (from === dead || to === dead) this.wires.delete(key);
+      if (from !== dead && to !== dead) continue;
+      for (const frame of frames) this.excuseNotification(frame);
+      this.wires.delete(key);
     }
     const lost = this.guests.filter((g) => g.isAlive && g.node === dead && !g.isMoving);
     const rescued: Migration[] = [];

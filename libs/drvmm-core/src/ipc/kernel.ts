@@ -790,6 +790,8 @@ export class IpcKernel {
       caller.sentTo = LOCATING;
       return;
     }
+    // It is sent anew from here: what former places may still say of it is over.
+    caller.trail = [this.index];
     const status = caller.phase === Phase.Receiving ? this.#watch(caller) : this.#route(caller);
     if (status !== SUSPENDED) this.#complete(caller, status, caller.callTarget, this.#nothing, NO_BYTES);
   }
@@ -1520,6 +1522,8 @@ export class IpcKernel {
     if (status !== EMIGRATE && status !== ENOTBIND) {
       // A request ends well by its reply alone.
       if (status === OK && caller.callKind !== CallKind.Send) return;
+      const queue = this.#find(target)?.queue;
+      if (queue?.get(caller.endpoint)?.sequence === sequence) queue.delete(caller.endpoint);
       this.#complete(caller, status > 0 ? EDEADSRCDST : status, target, this.#nothing, NO_BYTES);
       return;
     }
