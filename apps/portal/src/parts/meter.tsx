@@ -17,17 +17,21 @@ export function Meter({
 }: {
   metric: Metric;
   capacity: number;
-  allocated: number;
+  /** Left out where all of the capacity is given to whom the meter is about. */
+  allocated?: number;
   used: number;
   label?: string;
 }) {
   const t = useTranslations('meter');
   const { amount } = useAmounts();
-  const words = t('words', {
-    used: amount(metric, used),
-    allocated: amount(metric, allocated),
-    capacity: amount(metric, capacity),
-  });
+  const words =
+    allocated === undefined
+      ? t('usedOf', { used: amount(metric, used), capacity: amount(metric, capacity) })
+      : t('words', {
+          used: amount(metric, used),
+          allocated: amount(metric, allocated),
+          capacity: amount(metric, capacity),
+        });
   return (
     <Box>
       {label && (
@@ -46,7 +50,10 @@ export function Meter({
         aria-label={label ? `${label}: ${words}` : words}
         title={words}
       >
-        <Box className={classes.allocated} style={{ width: `${share(allocated, capacity) * 100}%` }} />
+        <Box
+          className={classes.allocated}
+          style={{ width: `${share(allocated ?? capacity, capacity) * 100}%` }}
+        />
         <Box
           className={classes.used}
           data-hot={share(used, capacity) > 0.9 || undefined}

@@ -154,18 +154,11 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
               <StateBadge state={slice.state} size="xs" />
             </Group>
             <Stack gap={8}>
-              <Meter
-                metric="cpu"
-                label={t('cpu')}
-                capacity={slice.cpu}
-                allocated={slice.cpu}
-                used={slice.usedCpu}
-              />
+              <Meter metric="cpu" label={t('cpu')} capacity={slice.cpu} used={slice.usedCpu} />
               <Meter
                 metric="memoryMiB"
                 label={t('memory')}
                 capacity={slice.memoryMiB}
-                allocated={slice.memoryMiB}
                 used={slice.usedMemoryMiB}
               />
               <Text size="xs" c="dimmed" title={slice.isolation} lineClamp={1}>
