@@ -67,6 +67,10 @@ beforeAll(async () => {
       switch (method) {
         case 'process.list':
           return [ps];
+        case 'process.start':
+          return params.program === '/bin/pi' ? { pid: 12, node: 'node1' } : { pid: 77, node: 'node2' };
+        case 'process.wait':
+          return { exitCode: 4, signal: null, reason: null };
         case 'process.output':
           await context.chunk({ stream: 'stdout', offset: 0 }, Buffer.from('3.14'));
           await context.chunk({ stream: 'stdout', offset: 4 }, Buffer.from([0xcf]));
@@ -178,6 +182,24 @@ describe('queries', () => {
       },
     );
     expect(second.data).toEqual({ nodes: { nodes: [{ name: 'node2' }], pageInfo: { hasNextPage: false } } });
+  });
+});
+
+describe('running a program', () => {
+  const run =
+    'mutation($i:RunProgramInput!){runProgram(drvm:"fisica",input:$i){pid node state command exitCode}}';
+
+  test('answers its process', async () => {
+    const input = { program: '/bin/pi', args: ['9'], env: [{ name: 'LANG', value: 'C' }] };
+    expect(await ask(run, by(member), { i: input })).toMatchObject({
+      data: { runProgram: { pid: 12, node: 'node1', state: 'running' } },
+    });
+  });
+
+  test('answers how it ended, when that was at once', async () => {
+    expect((await ask(run, by(member), { i: { program: '/bin/true' } })).data).toEqual({
+      runProgram: { pid: 77, node: 'node2', state: 'zombie', command: '/bin/true', exitCode: 4 },
+    });
   });
 });
 

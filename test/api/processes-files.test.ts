@@ -305,7 +305,7 @@ describe('files', () => {
     files = new Files();
     home.containerCall = files.call;
   });
-  const put = (path: string, body: BodyInit, as = token) =>
+  const put = (path: string, body: string | Uint8Array<ArrayBuffer>, as = token) =>
     fetch(url(`drvms/fisica/files/content?path=${encodeURIComponent(path)}&parents=true&mode=755`), {
       method: 'PUT',
       headers: { ...bearer(as), ...octets },

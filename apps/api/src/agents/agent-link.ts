@@ -3,7 +3,9 @@ import {
   AgentMethods,
   type ContainerMethod,
   ContainerMethods,
+  type ContainerState,
   DrvsError,
+  HEARTBEAT_MS,
   type RpcCallOptions,
   RpcPeer,
 } from '@drvs/contracts';
@@ -19,13 +21,38 @@ export interface Reply<R> {
   body: Uint8Array;
 }
 
+/**
+ * An agent looks at its containers every heartbeat and reports what it saw at the one before: for so long its report
+ * may be older than what a container itself has answered.
+ */
+const REPORT_LAG_MS = 2 * HEARTBEAT_MS + 1_000;
+
 /** One connected agent. What it answers is parsed: an agent is another process, of another version perhaps. */
 export class AgentLink {
+  readonly #seenRunning = new Map<string, number>();
+
   constructor(
     readonly nodeId: string,
     readonly nodeName: string,
     readonly peer: RpcPeer,
   ) {}
+
+  /** A container has said itself that it runs. */
+  sawRunning(drvmId: string): void {
+    this.#seenRunning.set(drvmId, Date.now());
+  }
+
+  /** Reports with what their containers have answered since. */
+  upToDate(reports: readonly ContainerState[]): ContainerState[] {
+    return reports.map((report) => {
+      const seenAt = this.#seenRunning.get(report.drvmId);
+      if (seenAt === undefined) return report;
+      if (Date.now() - seenAt > REPORT_LAG_MS) this.#seenRunning.delete(report.drvmId);
+      else if (report.state === 'starting' || report.state === 'degraded')
+        return { ...report, state: 'running' };
+      return report;
+    });
+  }
 
   async call<M extends AgentMethod>(
     method: M,

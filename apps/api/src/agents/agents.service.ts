@@ -148,8 +148,9 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     }, SILENT_FOR_MS);
     this.#onEvent(link, 'heartbeat', async (heartbeat) => {
       silence.refresh();
-      await this.reports.heartbeat(node.id, heartbeat);
-      await this.reconciliation.compare(link, heartbeat.containers);
+      const containers = link.upToDate(heartbeat.containers);
+      await this.reports.heartbeat(node.id, { ...heartbeat, containers });
+      await this.reconciliation.compare(link, containers);
     });
     this.#onEvent(link, 'inventory', (inventory) => this.reports.inventory(node.id, node.name, inventory));
     this.#onEvent(link, 'container.event', (event) => this.reports.containerEvent(node.id, event));

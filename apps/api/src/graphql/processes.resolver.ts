@@ -40,15 +40,14 @@ export class ProcessesResolver {
   }
 
   @Mutation(() => Process)
-  async runProgram(
+  runProgram(
     @Changer() actor: Actor,
     @Args('drvm', { type: () => ID }) drvm: string,
     @Args('input') { env, ...rest }: RunProgramInput,
   ): Promise<Process> {
     const variables = Object.fromEntries((env ?? []).map(({ name, value }) => [name, value]));
     const request = StartProcess.parse({ ...withoutNulls(rest), env: variables });
-    const { pid } = await this.processes.start(actor, drvm, request);
-    return this.processes.show(actor, drvm, pid);
+    return this.processes.startAndShow(actor, drvm, request);
   }
 
   @Mutation(() => Boolean)

@@ -279,7 +279,9 @@ export class StepPerformer {
         {},
         { timeoutMs: STATUS_TIMEOUT_MS, signal },
       );
-      return result.state === 'running' ? null : `${slice.nodeName}: ${result.detail || result.state}`;
+      if (result.state !== 'running') return `${slice.nodeName}: ${result.detail || result.state}`;
+      link.sawRunning(drvmId);
+      return null;
     } catch (error) {
       signal.throwIfAborted();
       return `${slice.nodeName}: ${(error as Error).message}`;

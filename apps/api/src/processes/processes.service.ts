@@ -11,6 +11,7 @@ import { AuditService } from '../audit/audit.service.js';
 import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database } from '../database/database.js';
+import type { DrvmRow } from '../drvms/drvm-view.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { HomeService } from './home.service.js';
 
@@ -32,6 +33,8 @@ export interface OutputEnd {
 const PieceHeader = z.object({ stream: z.enum(['stdout', 'stderr']), offset: z.number() });
 /** Starting a program may instrument it first, which takes long for a large one. */
 const START_TIMEOUT_MS = 180_000;
+/** How a process ended that is no longer listed is known at once. */
+const ENDED_WITHIN_MS = 2_000;
 
 /** The processes of a DRVM; it itself knows them, so nothing of this is in the ledger but the migrations. */
 @Injectable()
@@ -45,15 +48,23 @@ export class ProcessesService {
 
   async list(actor: Actor, drvm: string): Promise<ProcessRow[]> {
     requirePermission(actor, 'process:read');
-    const found = await this.home.find(actor, drvm);
-    return (await this.home.call(found, 'process.list', {})).result;
+    return this.#list(await this.home.find(actor, drvm));
   }
 
   async show(actor: Actor, drvm: string, pid: number): Promise<ProcessRow> {
-    const row = (await this.list(actor, drvm)).find((process) => process.pid === pid);
+    requirePermission(actor, 'process:read');
+    return this.#show(await this.home.find(actor, drvm), pid);
+  }
+
+  async #list(found: DrvmRow): Promise<ProcessRow[]> {
+    return (await this.home.call(found, 'process.list', {})).result;
+  }
+
+  async #show(found: DrvmRow, pid: number): Promise<ProcessRow> {
+    const row = (await this.#list(found)).find((process) => process.pid === pid);
     if (row) return row;
-    throw new DrvsError('NotFound', `There is no process ${pid} in ${drvm}`, {
-      hint: `See \`drvs ps ${drvm}\`.`,
+    throw new DrvsError('NotFound', `There is no process ${pid} in ${found.name}`, {
+      hint: `It may have ended. See \`drvs ps ${found.name}\`; its output: \`drvs logs ${found.name} ${pid}\`.`,
     });
   }
 
@@ -92,7 +103,7 @@ export class ProcessesService {
         field: 'to',
       });
     }
-    await this.#requireProcess(actor, found.id, pid);
+    await this.#requireAlive(found, pid);
     const operation = await this.database.as(actor, async (tx) => {
       const started = await this.operations.start(tx, {
         kind: 'process.migrate',
@@ -110,12 +121,34 @@ export class ProcessesService {
     return this.operations.show(actor, operation.id);
   }
 
-  async #requireProcess(actor: Actor, drvm: string, pid: number): Promise<void> {
-    const row = await this.show(actor, drvm, pid);
-    if (row.state !== 'zombie') return;
+  async #requireAlive(found: DrvmRow, pid: number): Promise<void> {
+    const { state } = await this.#show(found, pid);
+    if (state !== 'zombie') return;
     throw new DrvsError('StateConflict', `Process ${pid} has ended`, {
       hint: 'Only a living process can move.',
     });
+  }
+
+  /** Starts a program and answers its process, also when that has ended by then and is no longer listed. */
+  async startAndShow(actor: Actor, drvm: string, request: StartProcess): Promise<ProcessRow> {
+    const startedAt = new Date().toISOString();
+    const { pid, node } = await this.start(actor, drvm, request);
+    const listed = (await this.list(actor, drvm)).find((process) => process.pid === pid);
+    if (listed) return listed;
+    const exit = await this.wait(actor, drvm, pid, ENDED_WITHIN_MS, AbortSignal.timeout(ENDED_WITHIN_MS * 2));
+    return {
+      pid,
+      ppid: 0,
+      node,
+      state: 'zombie',
+      cpuMs: 0,
+      memoryBytes: 0,
+      command: [request.name ?? request.program, ...request.args].join(' '),
+      endpoint: 0,
+      startedAt,
+      exitCode: exit?.exitCode ?? null,
+      signal: exit?.signal ?? null,
+    };
   }
 
   /** Null when it still runs after `timeoutMs`. */
