@@ -69,7 +69,10 @@ export class AgentWorld implements AsyncDisposable {
     if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
-    return ended;
+    const code = await ended;
+    // The end of its connection may be noticed after the end of the process; the next agent's must not be taken for it.
+    await until('its channel is closed', () => this.api.agent === null);
+    return code;
   }
 
   async exitCode(): Promise<number | null> {
