@@ -21,7 +21,12 @@ export class Shell {
   ) {}
 
   async client(): Promise<ApiClient> {
-    this.#client ??= new ApiClient(await credentials(this.env));
+    if (this.#client === null) {
+      const progress = this.progress();
+      this.#client = new ApiClient(await credentials(this.env), (text) =>
+        text === null ? progress.clear() : progress.show(text),
+      );
+    }
     return this.#client;
   }
 

@@ -18,8 +18,16 @@ import { Agent, type Dispatcher, errors, request } from 'undici';
 import type { Credentials } from '../config-file.js';
 import { Failure } from '../failure.js';
 
-/** How long a plain request is tried again while nobody answers. */
-const RETRY_MS = 5_000;
+/** How long a first request is tried again while nobody answers: an API that restarts needs about ten seconds. */
+const FIRST_RETRY_MS = 15_000;
+/** Once the API has answered it is known to be there, and to come back. */
+const RETRY_MS = 60_000;
+/** Agents need some seconds to find an API again that was restarted; a node that is down is said to be so after that. */
+const NODE_RETRY_MS = 10_000;
+/** A change whose first sending died with the API is held to be under way there for two minutes. */
+const UNDER_WAY_RETRY_MS = 150_000;
+/** After this long who waits is told so. */
+const TELL_AFTER_MS = 1_000;
 /** How long something that follows (output, an operation, events) waits for the API to come back. */
 export const FOLLOW_RETRY_MS = 10 * 60_000;
 const FIRST_PAUSE_MS = 100;
@@ -52,8 +60,13 @@ type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export class ApiClient {
   readonly #dispatcher: Agent;
+  #hasAnswered = false;
 
-  constructor(readonly credentials: Credentials) {
+  /** @param onSilence told when a request waits for an API that does not answer, and (null) when it does again */
+  constructor(
+    readonly credentials: Credentials,
+    readonly onSilence: (text: string | null) => void = () => undefined,
+  ) {
     this.#dispatcher = new Agent({
       headersTimeout: HEADERS_TIMEOUT_MS,
       bodyTimeout: 0,
@@ -139,17 +152,36 @@ export class ApiClient {
   }
 
   async #retrying<T>(options: RequestOptions, attempt: () => Promise<T>): Promise<T> {
-    const deadline = performance.now() + (options.retryMs ?? RETRY_MS);
+    const began = performance.now();
+    let isTold = false;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       try {
-        return await attempt();
+        const answer = await attempt();
+        this.#hasAnswered = true;
+        if (isTold) this.onSilence(null);
+        return answer;
       } catch (error) {
         options.signal?.throwIfAborted();
-        if (!isPassing(error)) throw error;
-        if (performance.now() + pause > deadline) throw unreachable(this.url, error);
+        const patienceMs = options.retryMs === 0 ? 0 : this.#patienceMs(error, options.retryMs);
+        if (performance.now() + pause > began + patienceMs) {
+          if (isTold) this.onSilence(null);
+          throw isPassing(error) ? unreachable(this.url, error) : error;
+        }
+        if (performance.now() - began > TELL_AFTER_MS) {
+          isTold = true;
+          this.onSilence(`${this.url} does not answer; trying again`);
+        }
         await sleep(pause, options.signal);
       }
     }
+  }
+
+  /** How long this failure may be tried again; 0 for an answer that would be the same. */
+  #patienceMs(error: unknown, wanted: number | undefined): number {
+    if (isPassing(error)) return wanted ?? (this.#hasAnswered ? RETRY_MS : FIRST_RETRY_MS);
+    if (isNodeAway(error)) return NODE_RETRY_MS;
+    const isUnderWay = error instanceof DrvsError && typeof error.details?.retryAfterSeconds === 'number';
+    return isUnderWay && error.code === 'OperationUnderWay' ? UNDER_WAY_RETRY_MS : 0;
   }
 
   /**
@@ -218,6 +250,10 @@ export function isPassing(error: unknown): boolean {
     (error instanceof Error && /^(terminated|other side closed|aborted)$/.test(error.message))
   );
 }
+
+/** The API is there, the node behind it is not (yet). */
+export const isNodeAway = (error: unknown): boolean =>
+  error instanceof DrvsError && (error.code === 'NodeUnreachable' || error.code === 'ContainerUnreachable');
 
 function unreachable(url: string, cause: unknown): Failure {
   const reason = cause instanceof AggregateError ? cause.errors[0] : cause;

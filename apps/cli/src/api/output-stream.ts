@@ -5,7 +5,7 @@
  */
 import type { ExitStatus } from '@drvs/contracts';
 import { Failure } from '../failure.js';
-import { type ApiClient, FOLLOW_RETRY_MS, isPassing, sleep } from './client.js';
+import { type ApiClient, FOLLOW_RETRY_MS, isNodeAway, isPassing, sleep } from './client.js';
 
 export interface OutputSink {
   /** Resolves when there is room for more. */
@@ -26,6 +26,8 @@ type Line =
 /** A line longer than this is not one of ours: chunks are far smaller. */
 const LINE_BYTES_MAX = 16 * 1024 * 1024;
 const RECONNECT_PAUSE_MS = 200;
+/** A node that is away this long takes the processes with it; until then its output may go on. */
+const AWAY_MS = 60_000;
 
 export async function followOutput(
   client: ApiClient,
@@ -73,7 +75,8 @@ export async function followOutput(
       onBreak?.('the stream ended before the process did');
     } catch (error) {
       signal?.throwIfAborted();
-      if (!isPassing(error)) throw error;
+      if (!isPassing(error) && !(follow && isNodeAway(error) && performance.now() - lastByteAt < AWAY_MS))
+        throw error;
       onBreak?.((error as Error).message);
     }
     if (performance.now() - lastByteAt > FOLLOW_RETRY_MS) {
