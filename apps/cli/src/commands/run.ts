@@ -117,9 +117,11 @@ async function attach(
   pid: number,
   drvmName: string,
 ): Promise<ExitStatus> {
+  let hasEnded = false;
   const kill = (signal: string): void => {
     client.post(`${path}/kill`, { signal }, { retryMs: FOLLOW_RETRY_MS }).catch((error: unknown) => {
-      shell.note(`drvs: ${signal} was not delivered: ${(error as Error).message}`);
+      // The process may end, and this command with it, before the answer to the signal is here.
+      if (!hasEnded) shell.note(`drvs: ${signal} was not delivered: ${(error as Error).message}`);
     });
   };
   using _ = shell.interrupts.take((signal: InterruptSignal, count) => {
@@ -154,6 +156,7 @@ async function attach(
       isTold = true;
     },
   });
+  hasEnded = true;
   if (end.lost > 0)
     shell.note(`drvs: ${end.lost} bytes of its output were no longer kept when they were asked for`);
   if (end.exit === null) {
