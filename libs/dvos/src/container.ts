@@ -36,6 +36,7 @@ import { type Instrument, Programs } from './programs.js';
 import { Pm } from './servers/pm/pm.js';
 import type { Server, ServerPort } from './servers/server.js';
 import { openStorage, type Storage } from './storage.js';
+import { installSystemPrograms } from './system-programs.js';
 import { wasiCalls } from './wasi/index.js';
 
 const MIB = 1_048_576;
@@ -124,6 +125,7 @@ export class MolContainer {
       memoryLimitBytes: guestMemoryBytes(spec),
       onEnded: (identity, ending, cpuMs) => this.#ended(identity, ending, cpuMs),
     });
+    this.#kernel.scheduler.cpuMilli = spec.limits.cpuMilli;
     this.#systask = new Systask({
       index: spec.index,
       kernel: this.#kernel,
@@ -176,6 +178,7 @@ export class MolContainer {
       },
     });
     const { vfs, tty, servers } = this.#storage;
+    installSystemPrograms(vfs);
     this.#home = new Home({
       drvmId: this.#spec.drvmId,
       ipc: this.#ipc,
@@ -198,6 +201,7 @@ export class MolContainer {
     if (spec.generation < this.#spec.generation) return;
     this.#spec = spec;
     this.#kernel.memoryLimitBytes = guestMemoryBytes(spec);
+    this.#kernel.scheduler.cpuMilli = spec.limits.cpuMilli;
     this.#storage?.vfs.setLimit(spec.limits.diskGiB * 1024 * MIB);
     this.#nodes.setPeers(spec.peers);
     this.#o.transport.setPeers(spec.peers);

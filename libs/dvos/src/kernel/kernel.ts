@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { DrvsError } from '@drvs/contracts';
 import {
   type Endpoint,
@@ -10,7 +10,7 @@ import {
 } from '@drvs/drvmm-core';
 import { type Ending, endingOfSignal } from './ending.js';
 import { packRecord, unpackRecord } from './image.js';
-import { applyPart, memoryParts } from './machine-state.js';
+import { applyPart, damaged, memoryParts } from './machine-state.js';
 import type { CompiledModule, Modules } from './modules.js';
 import { GuestProcess, PAGE_BYTES, type ProcessHost, type ProcessIdentity, Wait } from './process.js';
 import type { Processor } from './processor.js';
@@ -35,6 +35,8 @@ export interface KernelOptions {
   readonly modules: Modules;
   /** Memory that all guests of this container may have together. */
   readonly memoryLimitBytes: number;
+  /** WebAssembly instances alive at a time; more processes are put away in turn. */
+  readonly liveMachinesMost?: number;
   /** A process of this container has ended and is gone from it. */
   onEnded(identity: ProcessIdentity, ending: Ending, cpuMs: number): void;
 }
@@ -62,7 +64,11 @@ export class Kernel implements ProcessHost {
     this.modules = options.modules;
     this.#memoryLimitBytes = options.memoryLimitBytes;
     this.#onEnded = options.onEnded;
-    this.scheduler = new Scheduler(options.processor, (process) => this.#bury(process));
+    this.scheduler = new Scheduler(
+      options.processor,
+      (process) => this.#bury(process),
+      options.liveMachinesMost,
+    );
   }
 
   get memoryBytes(): number {
@@ -243,26 +249,22 @@ export class Kernel implements ProcessHost {
     process.takeOn(packed);
     process.isFrozen = true;
     this.modules.retain(module);
-    const hash = createHash('sha256').update(recordBytes);
-    this.#arrivals.set(id, { process, ipc: packed.ipc, hash, isInstalled: false });
+    const checksum = crc32(recordBytes);
+    this.#arrivals.set(id, { process, ipc: packed.ipc, checksum, isInstalled: false });
   }
 
   addPart(id: number, part: Uint8Array): void {
     const arrival = this.#arriving(id);
     applyPart(arrival.process.bytes(), part);
-    arrival.hash.update(part);
+    arrival.checksum = crc32(part, arrival.checksum);
   }
 
-  /** All has arrived: compares it with the source's hash and binds the process, frozen. */
-  install(id: number, sha256: string): void {
+  /** All has arrived: compares it with the source's checksum (image.ts) and binds the process, frozen. */
+  install(id: number, checksum: number): void {
     const arrival = this.#arriving(id);
     if (arrival.isInstalled) return;
-    const found = arrival.hash.digest('hex');
-    if (found !== sha256) {
-      throw new DrvsError(
-        'MigrationFailed',
-        `the process image arrived damaged (${found}, sent as ${sha256})`,
-      );
+    if (arrival.checksum !== checksum) {
+      throw damaged(`checksum ${arrival.checksum.toString(16)}, sent as ${checksum.toString(16)}`);
     }
     this.ipc.install(arrival.process.endpoint, arrival.process, PEER_PRIVILEGES, arrival.ipc);
     arrival.isInstalled = true;
@@ -282,7 +284,7 @@ export class Kernel implements ProcessHost {
     process.epoch = epoch;
     this.ipc.activate(endpoint, epoch);
     process.isFrozen = false;
-    this.scheduler.admit(process);
+    this.scheduler.adopt(process);
   }
 
   /** It does not come after all, whatever of it may still arrive. */
@@ -360,7 +362,7 @@ interface Arrival {
   readonly process: GuestProcess;
   readonly ipc: Uint8Array;
   /** Of the record and the parts, in order. */
-  readonly hash: Hash;
+  checksum: number;
   isInstalled: boolean;
 }
 

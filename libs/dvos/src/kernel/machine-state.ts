@@ -135,47 +135,44 @@ export function restoreTables(
   });
 }
 
-/** The parts of a memory, one at a time: comparing runs at memory speed, each part is one copy. */
+/**
+ * The parts of a memory, one at a time: comparing runs at memory speed, each part is one copy into the same buffer. A
+ * part is valid until the next one is asked for.
+ */
 export function* memoryParts(memory: Uint8Array): Generator<Uint8Array> {
-  const blocks = memory.length / BLOCK_BYTES;
-  const bytes = Buffer.from(memory.buffer, memory.byteOffset, memory.length);
-  const isZero = (block: number) =>
-    bytes.compare(ZERO_BLOCK, 0, BLOCK_BYTES, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) === 0;
-  const runs: { first: number; count: number }[] = [];
-  let size = 0;
-  const flush = (): Uint8Array => {
-    const part = new Uint8Array(size);
-    const view = new DataView(part.buffer);
-    let at = 0;
-    for (const { first, count } of runs) {
-      view.setUint32(at, first, true);
-      view.setUint32(at + 4, count, true);
-      part.set(memory.subarray(first * BLOCK_BYTES, (first + count) * BLOCK_BYTES), at + RUN_HEADER_BYTES);
-      at += RUN_HEADER_BYTES + count * BLOCK_BYTES;
+  const part = Buffer.allocUnsafeSlow(Math.min(PART_BYTES, memory.length) + BLOCK_BYTES + RUN_HEADER_BYTES);
+  let filled = 0;
+  /** Where the header of the run being written is; -1: no run is. */
+  let run = -1;
+  for (const block of nonZeroBlocks(memory)) {
+    if (run >= 0 && part.readUInt32LE(run) + part.readUInt32LE(run + 4) !== block) run = -1;
+    if (run < 0) {
+      run = filled;
+      part.writeUInt32LE(block, run);
+      part.writeUInt32LE(0, run + 4);
+      filled += RUN_HEADER_BYTES;
     }
-    runs.length = 0;
-    size = 0;
-    return part;
-  };
-  let run: { first: number; count: number } | null = null;
-  for (let block = 0; block < blocks; block++) {
-    if (isZero(block)) {
-      run = null;
-      continue;
-    }
-    if (run === null) {
-      run = { first: block, count: 0 };
-      runs.push(run);
-      size += RUN_HEADER_BYTES;
-    }
-    run.count++;
-    size += BLOCK_BYTES;
-    if (size >= PART_BYTES) {
-      yield flush();
-      run = null;
+    part.writeUInt32LE(part.readUInt32LE(run + 4) + 1, run + 4);
+    part.set(memory.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES), filled);
+    filled += BLOCK_BYTES;
+    if (filled >= PART_BYTES || filled + RUN_HEADER_BYTES + BLOCK_BYTES > part.length) {
+      yield part.subarray(0, filled);
+      filled = 0;
+      run = -1;
     }
   }
-  if (size > 0) yield flush();
+  if (filled > 0) yield part.subarray(0, filled);
+}
+
+/** Numbers of the blocks that are not all zero. */
+export function* nonZeroBlocks(memory: Uint8Array): Generator<number> {
+  const blocks = memory.length / BLOCK_BYTES;
+  const bytes = Buffer.from(memory.buffer, memory.byteOffset, memory.length);
+  for (let block = 0; block < blocks; block++) {
+    const at = block * BLOCK_BYTES;
+    // Most blocks of a working program differ from zero in their first bytes already: no call then.
+    if (bytes[at] !== 0 || bytes.compare(ZERO_BLOCK, 0, BLOCK_BYTES, at, at + BLOCK_BYTES) !== 0) yield block;
+  }
 }
 
 /** Writes a part into a memory. @throws DrvsError when it does not fit there: it is not a part of this memory. */

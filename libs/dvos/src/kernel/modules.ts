@@ -8,6 +8,8 @@ export interface CompiledModule {
   readonly meta: ModuleMeta;
   /** The instrumented bytes, for containers that do not have it yet. */
   readonly bytes: Uint8Array;
+  /** Blocks of the memory that are not zero after instantiation; found when a process is first restored. */
+  dataBlocks: readonly number[] | null;
 }
 
 /** Instrumented bytes kept at most while no process runs them. V8's code for them is some times as large. */
@@ -65,6 +67,7 @@ export class Modules {
         hash,
         meta,
         bytes,
+        dataBlocks: null,
         module: await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>),
       };
       this.#compiled.set(hash, { module, users: 0 });

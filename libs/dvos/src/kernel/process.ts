@@ -13,12 +13,14 @@ import { type Ending, endingOfExit, endingOfSignal, endingOfTrap } from './endin
 import type { PackedRecord, ProcessRecord } from './image.js';
 import {
   applyPart,
+  BLOCK_BYTES,
   captureGlobals,
   captureTables,
   type FunctionNames,
   type GlobalValues,
   memoryParts,
   nameFunctions,
+  nonZeroBlocks,
   restoreGlobals,
   restoreTables,
   type TableValues,
@@ -287,7 +289,11 @@ export class GuestProcess implements Caller, Owner, Sleeper {
   /** Gives the machine up and keeps only its bytes, until the next turn. */
   putAway(): void {
     if (this.#exports === null) return;
-    if (this.isSuspended) this.#away = { ...this.captureMachine(), parts: [...memoryParts(this.#bytes)] };
+    if (this.isSuspended)
+      this.#away = {
+        ...this.captureMachine(),
+        parts: Array.from(memoryParts(this.#bytes), (part) => part.slice()),
+      };
     this.demolish();
   }
 
@@ -310,7 +316,11 @@ export class GuestProcess implements Caller, Owner, Sleeper {
     const pages = this.#bytes.length / PAGE_BYTES;
     if (memoryPages > pages) memory.grow(memoryPages - pages);
     this.#refreshMemory();
-    this.#bytes.fill(0, 0, pages * PAGE_BYTES);
+    // What instantiation has written: the same blocks in each machine of the module.
+    this.module.dataBlocks ??= [...nonZeroBlocks(this.#bytes)];
+    for (const block of this.module.dataBlocks) {
+      this.#bytes.fill(0, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+    }
     restoreGlobals(exports, this.module.meta, globals);
     restoreTables(exports, this.module.meta, tables, this.#functionNames);
   }
@@ -422,6 +432,9 @@ export class GuestProcess implements Caller, Owner, Sleeper {
       }
     } catch (error) {
       this.ending ??= endingOfTrap(error, this.isUnwinding);
+      const isOfGuest =
+        error instanceof Error && (error.name === 'RuntimeError' || error.name === 'RangeError');
+      if (!isOfGuest) console.error(`a system call of process ${this.pid} failed:`, error);
     }
   }
 

@@ -15,6 +15,8 @@ const TIMEOUT_MOST_MS = 0x7fff_ffff;
  * fails near 16,000. Beyond this, waiting processes are put away.
  */
 export const LIVE_MACHINES_MOST = 8192;
+/** A container that was idle may run so long at full speed before its limit of CPU holds it. */
+const CPU_CREDIT_MS = 100;
 /** Part of the difference by which the measured share of the CPU follows the last burst. */
 const CPU_SHARE_WEIGHT = 0.2;
 
@@ -35,12 +37,26 @@ export class Scheduler {
   /** In the order in which their machines were made. */
   readonly #live = new Set<GuestProcess>();
   turns = 0;
+  /** CPU per wall time that guests may use; 1 and more is all of this thread. */
+  #cpuLimit = Number.POSITIVE_INFINITY;
+  /** CPU that may be used now; below 0, nobody has a turn until it has grown again. */
+  #cpuCreditMs = CPU_CREDIT_MS;
+  #creditedAt = performance.now();
 
   constructor(
     readonly processor: Processor,
     /** The process's turn has ended it. */
     private readonly onEnded: (process: GuestProcess) => void,
+    private readonly liveMost = LIVE_MACHINES_MOST,
   ) {}
+
+  /**
+   * Thousandths of a CPU for guests. On hosts that keep the container to its share themselves (cgroups) this never
+   * binds; on others it is what does.
+   */
+  set cpuMilli(milli: number) {
+    this.#cpuLimit = Math.max(1, milli) / 1000;
+  }
 
   get runnable(): number {
     return this.#queue.length;
@@ -64,6 +80,12 @@ export class Scheduler {
     process.isQueued = true;
     this.#queue.push(process);
     this.#dispatch();
+  }
+
+  /** A process that comes with its machine. */
+  adopt(process: GuestProcess): void {
+    this.#live.add(process);
+    this.admit(process);
   }
 
   #dispatch(): void {
@@ -160,12 +182,25 @@ export class Scheduler {
         if (performance.now() - began >= BURST_MS) break;
       }
     }
+    const cpuMs = threadCpuMs() - cpuBegan;
+    const now = performance.now();
     if (used > SLICE_MS / 2) {
-      const share = Math.min(1, Math.max(0.01, (threadCpuMs() - cpuBegan) / (performance.now() - began)));
+      const share = Math.min(1, Math.max(0.01, cpuMs / (now - began)));
       this.#cpuShare += (share - this.#cpuShare) * CPU_SHARE_WEIGHT;
     }
     if (this.#sleepers.size > 0) this.#ring();
+    this.#charge(cpuMs, now);
     this.#dispatch();
+  }
+
+  /** Keeps guests to their share of CPU: what was used beyond it is waited for. */
+  #charge(cpuMs: number, now: number): void {
+    if (this.#cpuLimit >= 1) return;
+    const most = Math.max(BURST_MS, CPU_CREDIT_MS * this.#cpuLimit);
+    const earned = (now - this.#creditedAt) * this.#cpuLimit;
+    this.#creditedAt = now;
+    this.#cpuCreditMs = Math.min(most, this.#cpuCreditMs + earned) - cpuMs;
+    if (this.#cpuCreditMs < 0) this.hold(Math.ceil(-this.#cpuCreditMs / this.#cpuLimit));
   }
 
   #turn(process: GuestProcess): number {
@@ -183,7 +218,7 @@ export class Scheduler {
   }
 
   #makeLive(process: GuestProcess): boolean {
-    if (this.#live.size >= LIVE_MACHINES_MOST) this.#putSomeAway();
+    if (this.#live.size >= this.liveMost) this.#putSomeAway();
     try {
       process.materialize();
     } catch {

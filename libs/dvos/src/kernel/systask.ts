@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { DrvsError, type RpcPeer } from '@drvs/contracts';
 import type { Endpoint } from '@drvs/drvmm-core';
 import { z } from 'zod';
@@ -104,7 +104,7 @@ export const SystaskMethods = {
   'systask.record': { params: z.object({ id: z.int() }), result: z.object({}) },
   /** From the source. Body: a part of the memory. */
   'systask.part': { params: z.object({ id: z.int() }), result: z.object({}) },
-  'systask.install': { params: z.object({ id: z.int(), sha256: Hash }), result: z.object({}) },
+  'systask.install': { params: z.object({ id: z.int(), checksum: z.int() }), result: z.object({}) },
 } as const;
 type Method = keyof typeof SystaskMethods;
 type Params<M extends Method> = z.infer<(typeof SystaskMethods)[M]['params']>;
@@ -213,7 +213,7 @@ export class Systask {
         kernel.addPart(p.id, body);
         return {};
       case 'systask.install':
-        kernel.install(p.id, (params as Params<'systask.install'>).sha256);
+        kernel.install(p.id, p.checksum);
         return {};
       default:
         throw new DrvsError('NotFound', `the system task has no call ${method}`);
@@ -273,28 +273,28 @@ export class Systask {
   /** The calls of a small image are all on their way before the first is answered: one round trip. */
   async #send(id: number, endpoint: Endpoint, target: RpcPeer, signal: AbortSignal): Promise<number> {
     const { record, parts } = this.#kernel.depart(endpoint);
-    const hash = createHash('sha256').update(record);
+    let checksum = crc32(record);
     const options = { timeoutMs: PART_TIMEOUT_MS, signal };
     let bytes = record.length;
-    const underWay: Promise<unknown>[] = [
-      target.call('systask.record', { id }, { ...options, body: record }),
-    ];
-    try {
-      for (const part of parts) {
-        hash.update(part);
-        bytes += part.length;
-        underWay.push(target.call('systask.part', { id }, { ...options, body: part }));
-        if (underWay.length > PARTS_UNDER_WAY) await underWay.shift();
-        // What was written leaves now, while the next part is packed.
-        else await new Promise((resolve) => setImmediate(resolve));
-        signal.throwIfAborted();
-      }
-      underWay.push(target.call('systask.install', { id, sha256: hash.digest('hex') }, options));
-      await Promise.all(underWay);
-    } finally {
-      // The first failure is thrown; the others of the same cause are of no further interest.
-      for (const call of underWay) call.catch(() => undefined);
+    const underWay: Promise<unknown>[] = [];
+    const send = (method: string, params: object, body?: Uint8Array) => {
+      const call = target.call(method, params, { ...options, body });
+      // Awaited in turn below; one that fails before its turn must not count as a failure that nobody looks at.
+      call.catch(() => undefined);
+      underWay.push(call);
+    };
+    send('systask.record', { id }, record);
+    for (const part of parts) {
+      checksum = crc32(part, checksum);
+      bytes += part.length;
+      send('systask.part', { id }, part);
+      if (underWay.length > PARTS_UNDER_WAY) await underWay.shift();
+      // What was written leaves now, while the next part is packed.
+      else await new Promise((resolve) => setImmediate(resolve));
+      signal.throwIfAborted();
     }
+    send('systask.install', { id, checksum });
+    await Promise.all(underWay);
     return bytes;
   }
 }
