@@ -8,8 +8,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = resolve(fileURLToPath(import.meta.url), '../../../..');
 const load = (path) => import(pathToFileURL(join(root, path)).href);
 const { buildGuests } = await load('scripts/build-guests.mjs');
-const { instrument } = await load('libs/dvos/dist/loader/index.js');
+const { heedBranchHints, instrument } = await load('libs/dvos/dist/loader/index.js');
 const { Miniature } = await load('libs/dvos/dist/loader/miniature-kernel.js');
+
+heedBranchHints();
 
 const KERNELS = [
   'mandelbrot',

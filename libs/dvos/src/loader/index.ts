@@ -17,3 +17,4 @@ export {
 } from './imports.js';
 export { LOADER_VERSION, META_SECTION, type ModuleMeta, readMeta, STACK_HEADER_BYTES } from './meta.js';
 export { type Instrumented, instrument } from './instrument.js';
+export { heedBranchHints } from './engine.js';

@@ -5,7 +5,7 @@ import type { ImportKind, ImportModule, ValueType } from './imports.js';
  * Names the transformation that the loader makes: part of every cache key, and checked when an image is restored,
  * because an unwound stack fits only the module whose code wrote it. Raise it with each change of the output.
  */
-export const LOADER_VERSION = 'drvs-loader-2';
+export const LOADER_VERSION = 'drvs-loader-3';
 
 /** The custom section of an instrumented module that holds its `ModuleMeta` as JSON. */
 export const META_SECTION = 'drvs.meta';

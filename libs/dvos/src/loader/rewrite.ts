@@ -1,4 +1,5 @@
 import { BinaryReader, BinaryWriter } from './binary.js';
+import { type BranchHints, writeBranchHints } from './branch-hints.js';
 import { buildCallGraph } from './call-graph.js';
 import { DRVS_MODULE, FUEL, MEMORY_GROW, SAFEPOINT } from './imports.js';
 import { op } from './instructions.js';
@@ -50,7 +51,12 @@ export function rewriteModule(module: ParsedModule, isImmediate: (index: number)
     charges: new Int32Array(imported + module.functions.length).fill(-1),
   };
   const bodies = new Array<BinaryWriter>(module.functions.length);
-  for (const index of graph.order) bodies[index - imported] = writeBody(context, index);
+  const hints: BranchHints = new Map();
+  for (const index of graph.order) {
+    const { body, unlikely } = writeBody(context, index);
+    bodies[index - imported] = body;
+    hints.set(renumber(index), unlikely);
+  }
 
   const functionTypes = [...module.functions];
   let startFunction = renumber(startExport.index);
@@ -95,6 +101,7 @@ export function rewriteModule(module: ParsedModule, isImmediate: (index: number)
       writeList(module.elements, (w, segment) => writeElement(w, module, segment.raw, renumber)),
     );
   if (module.dataCount !== undefined) section(12, new BinaryWriter().u32(module.dataCount));
+  writeBranchHints(out, hints);
   section(
     10,
     writeList(bodies, (w, body) => w.sized(body)),

@@ -82,13 +82,21 @@ interface State {
   isDirty: boolean;
 }
 
-/** Writes the body (locals and code, without its length) of the defined function `index` with safe points. */
-export function writeBody(context: SafePointContext, index: number): BinaryWriter {
+export interface WrittenBody {
+  /** locals and code, without the length */
+  body: BinaryWriter;
+  /** offsets in `body` of branches that are seldom taken */
+  unlikely: number[];
+}
+
+/** Writes the defined function `index` with safe points. */
+export function writeBody(context: SafePointContext, index: number): WrittenBody {
   return new BodyWriter(context, index).write();
 }
 
 class BodyWriter {
   private readonly out: BinaryWriter;
+  private readonly unlikely: number[] = [];
   private readonly reader: BinaryReader;
   private readonly instruction = new Instruction();
   private readonly type: FunctionType;
@@ -132,7 +140,7 @@ class BodyWriter {
     this.out.u32(2).u8(0x7f);
   }
 
-  write(): BinaryWriter {
+  write(): WrittenBody {
     const { out, reader, instruction } = this;
     // With a counter, branches to the function's end go to a block of ours, after which the rounds are accounted for.
     if (this.usesCounter) out.u8(op.block).raw(Uint8Array.from(writeBlockTypeBytes(this.resultBlockType())));
@@ -207,7 +215,7 @@ class BodyWriter {
     if (this.frames.length > 0) throw new MalformedModule(`function ${this.index} does not end`);
     this.context.distances[this.index] = this.endDistance;
     this.context.charges[this.index] = this.endCharge;
-    return out;
+    return { body: out, unlikely: this.unlikely };
   }
 
   private spend(distance: number, charge: number): void {
@@ -251,6 +259,7 @@ class BodyWriter {
       this.open(op.loop, false);
       this.copy();
       this.writeCount(plan.weight);
+      this.unlikely.push(out.length);
       out.u8(op.if).u8(EMPTY_BLOCK);
       this.writeFuelCheck(0, true);
       this.writeCounterReset();
@@ -264,6 +273,7 @@ class BodyWriter {
     out.u8(op.block).u8(EMPTY_BLOCK);
     out.u8(op.loop).raw(blockType);
     this.writeCount(plan.weight);
+    this.unlikely.push(out.length);
     out.u8(op.brIf).u32(1);
   }
 
@@ -412,6 +422,7 @@ class BodyWriter {
     if (withCounter) out.u8(op.localGet).u32(counterLocal).u8(op.i32Sub);
     out.u8(op.localTee).u32(scratchLocal).u8(op.globalSet).u32(fuelGlobal);
     out.u8(op.localGet).u32(scratchLocal).u8(op.i32Const).s32(0).u8(op.i32LtS);
+    this.unlikely.push(out.length);
     out.u8(op.if).u8(EMPTY_BLOCK).u8(op.call).u32(safePointFunction).u8(op.end);
   }
 

@@ -1,5 +1,6 @@
 import { BinaryReader, BinaryWriter, MalformedModule } from './binary.js';
 import { DRVS_MODULE, STACK_MEMORY } from './imports.js';
+import { type BranchHints, readBranchHints, writeBranchHints } from './branch-hints.js';
 import { bulkOp, decode, EMPTY_BLOCK, Instruction, op } from './instructions.js';
 import { external, type FunctionType, type ParsedModule, parseModule } from './module.js';
 import { liveAtSites } from './liveness.js';
@@ -55,6 +56,9 @@ const GUEST = 1;
 class ModuleWriter {
   private readonly imported: number;
   private readonly mayUnwind: Uint8Array;
+  /** of the module that is read, and of the one that is written: function indices are the same */
+  readonly hints: BranchHints;
+  readonly newHints: BranchHints = new Map();
   readonly stateGlobal: number;
   readonly dataGlobal: number;
 
@@ -65,6 +69,7 @@ class ModuleWriter {
     this.imported = module.importedFunctions.length;
     this.stateGlobal = module.globals.length;
     this.dataGlobal = module.globals.length + 1;
+    this.hints = readBranchHints(module.bytes);
     this.mayUnwind = findUnwindable(module, isBlocking);
   }
 
@@ -121,12 +126,13 @@ class ModuleWriter {
           ),
         );
       else if (id === 10) {
+        writeBranchHints(out, this.newHints);
         const section = new BinaryWriter(module.bytes.length * 2).u32(bodies.length + api.length);
         for (const body of bodies) section.sized(body);
         for (const [, , body] of api) section.sized(body);
         out.u8(10).sized(section);
       } else if (id === 11) out.u8(11).sized(withGuestMemory(content));
-      else out.raw(module.bytes, start, reader.at);
+      else if (id !== 0) out.raw(module.bytes, start, reader.at);
     }
     return out.result();
   }
@@ -137,6 +143,10 @@ class ModuleWriter {
     return module.types[
       isImport ? module.importedFunctions[index]!.type : module.functions[index - this.imported]!
     ]!;
+  }
+
+  functionIndex(defined: number): number {
+    return this.imported + defined;
   }
 
   isImport(index: number): boolean {
@@ -346,6 +356,10 @@ class FunctionWriter {
   private readonly type: FunctionType;
   private readonly reader: BinaryReader;
   private readonly codeStart: number;
+  private readonly bodyStart: number;
+  /** offsets in the body that is read, and in `code` */
+  private readonly unlikely: Set<number>;
+  private readonly newUnlikely: number[] = [];
   private readonly code: BinaryWriter;
   private readonly locals: number[];
   private readonly instruction = new Instruction();
@@ -379,6 +393,8 @@ class FunctionWriter {
     const body = this.module.bodies[index]!;
     this.type = this.module.types[this.module.functions[index]!]!;
     this.reader = new BinaryReader(this.module.bytes, body.start, body.end);
+    this.bodyStart = body.start;
+    this.unlikely = new Set(writer.hints.get(writer.functionIndex(index)));
     this.locals = [...this.type.parameters];
     for (let groups = this.reader.u32(); groups > 0; groups--) {
       const count = this.reader.u32();
@@ -409,7 +425,12 @@ class FunctionWriter {
     const out = new BinaryWriter(body.length + 16 * this.locals.length + 64);
     this.writeLocals(out);
     const saved = this.savedLocals();
-    this.writeRestore(out, saved);
+    const restoreHint = this.writeRestore(out, saved);
+    const shift = out.length;
+    this.writer.newHints.set(this.writer.functionIndex(this.index), [
+      restoreHint,
+      ...this.newUnlikely.map((offset) => offset + shift),
+    ]);
     out.raw(body.result());
     this.writeSave(out, saved);
     return out;
@@ -498,6 +519,7 @@ class FunctionWriter {
         return;
       case op.brIf:
         this.pop(1);
+        this.keepHint();
         code.u8(op.brIf).u32(this.depth(instruction.immediate));
         return;
       case op.brTable:
@@ -606,6 +628,7 @@ class FunctionWriter {
       this.reloadFrame(outer);
       if (kind === op.if) code.u8(op.localGet).u32(this.condition());
     }
+    if (kind === op.if) this.keepHint();
     code.raw(module.bytes, instruction.start, instruction.end);
     const frame = this.openFrame(kind, parameters, results, isPoint);
     if (isPoint && kind === op.if) this.conditionDepth++;
@@ -644,9 +667,11 @@ class FunctionWriter {
     this.spillFrame(frame);
     for (let i = 0; i < points.length; i++) code.u8(op.block).u8(EMPTY_BLOCK);
     this.labels += points.length;
-    if (points.length === 1) code.u8(op.localGet).u32(resumeLocal).u8(op.brIf).u32(0);
+    code.u8(op.localGet).u32(resumeLocal);
+    this.newUnlikely.push(code.length);
+    if (points.length === 1) code.u8(op.brIf).u32(0);
     else {
-      code.u8(op.block).u8(EMPTY_BLOCK).u8(op.localGet).u32(resumeLocal).u8(op.i32Eqz).u8(op.brIf).u32(0);
+      code.u8(op.if).u8(EMPTY_BLOCK);
       for (let i = 1; i < points.length; i++) {
         code
           .u8(op.localGet)
@@ -697,12 +722,14 @@ class FunctionWriter {
     stack.push(...type.results);
     const hasBelow = below > frame.height;
     if (hasBelow) this.spill(below, stack.length);
-    code
-      .u8(op.globalGet)
-      .u32(writer.stateGlobal)
-      .u8(op.brIf)
-      .u32(this.labels - 2);
+    code.u8(op.globalGet).u32(writer.stateGlobal);
+    this.newUnlikely.push(code.length);
+    code.u8(op.brIf).u32(this.labels - 2);
     if (hasBelow) this.reload(frame.height, stack.length);
+  }
+
+  private keepHint(): void {
+    if (this.unlikely.has(this.instruction.start - this.bodyStart)) this.newUnlikely.push(this.code.length);
   }
 
   private spillFrame(frame: Frame): void {
@@ -778,17 +805,13 @@ class FunctionWriter {
     });
   }
 
-  private writeRestore(out: BinaryWriter, saved: { local: number; type: number; offset: number }[]): void {
+  /** @returns the offset of its branch, which is seldom taken */
+  private writeRestore(out: BinaryWriter, saved: { local: number; type: number; offset: number }[]): number {
     const { pointerLocal, resumeLocal } = this;
     const { dataGlobal, stateGlobal } = this.writer;
-    out
-      .u8(op.globalGet)
-      .u32(stateGlobal)
-      .u8(op.i32Const)
-      .s32(REWINDING)
-      .u8(op.i32Eq)
-      .u8(op.if)
-      .u8(EMPTY_BLOCK);
+    out.u8(op.globalGet).u32(stateGlobal).u8(op.i32Const).s32(REWINDING).u8(op.i32Eq);
+    const branch = out.length;
+    out.u8(op.if).u8(EMPTY_BLOCK);
     out.u8(op.globalGet).u32(dataGlobal).u8(op.globalGet).u32(dataGlobal);
     writeAccess(out, LOADS[I32]!, 0);
     out.u8(op.i32Const).s32(frameSize(saved)).u8(op.i32Sub).u8(op.localTee).u32(pointerLocal);
@@ -801,6 +824,7 @@ class FunctionWriter {
     out.u8(op.localGet).u32(pointerLocal);
     writeAccess(out, LOADS[I32]!, 0);
     out.u8(op.localSet).u32(resumeLocal).u8(op.end);
+    return branch;
   }
 
   private writeSave(out: BinaryWriter, saved: { local: number; type: number; offset: number }[]): void {
