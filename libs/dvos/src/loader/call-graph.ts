@@ -15,8 +15,9 @@ export interface CallGraph {
   order: number[];
   isBackEdge(caller: number, callee: number): boolean;
   isIndirectBackEdge(caller: number, type: number): boolean;
-  /** Functions that an indirect call of this type may reach. */
-  reachable(type: number): readonly number[];
+  /** The first type with the same parameters and results: indirect calls of both reach the same functions. */
+  signature(type: number): number;
+  isInTable(index: number): boolean;
 }
 
 export function buildCallGraph(
@@ -69,6 +70,7 @@ export function buildCallGraph(
 
   // An edge from a signature's node back to a function is not at a call site: the check moves to the sites of that
   // signature, which are all the edges into the node.
+  const tabled = new Set([...inTables.values()].flat());
   const closesCycle = new Set<number>();
   for (const from of back.keys()) if (from >= functions) closesCycle.add(from);
 
@@ -79,7 +81,8 @@ export function buildCallGraph(
       const node = functions + signature[type]!;
       return closesCycle.has(node) || (back.get(caller - imported)?.has(node) ?? false);
     },
-    reachable: (type) => inTables.get(signature[type]!) ?? [],
+    signature: (type) => signature[type]!,
+    isInTable: (index) => tabled.has(index),
   };
 }
 

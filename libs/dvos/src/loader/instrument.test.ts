@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { DrvsError } from '@drvs/contracts';
 import binaryen from 'binaryen';
 import fc from 'fast-check';
 import { instrument } from './instrument.js';
@@ -261,6 +262,36 @@ describe('a hostile program', () => {
     const at = (place: string) =>
       (place === 'call' && ++calls === 1 ? 'unwind' : 'stay') as 'unwind' | 'stay';
     expect(() => run(deep, { stackBytes: 4096, at })).toThrow(WebAssembly.RuntimeError);
+  });
+});
+
+describe('a program made to keep the loader busy', () => {
+  const takes = (text: string): number => {
+    const module = assemble(text);
+    const start = performance.now();
+    try {
+      instrument(module);
+    } catch (error) {
+      expect(error).toBeInstanceOf(DrvsError);
+    }
+    return performance.now() - start;
+  };
+  const program = (code: string) => `(module ${WRITE} (func (export "_start") (local $i i32) ${code}))`;
+  const LIMIT_MS = 5000; // seconds less than what a quadratic step would take
+
+  it('gets nowhere with loops in deep blocks', () => {
+    const depth = 500;
+    expect(
+      takes(
+        program(
+          `${'(block '.repeat(depth)}${'(loop $l (br_if $l (local.get $i)))'.repeat(5000)}${')'.repeat(depth)}`,
+        ),
+      ),
+    ).toBeLessThan(LIMIT_MS);
+  });
+  it('gets nowhere with many operands over many calls', () => {
+    const sum = `${'(i32.add (local.get $i) '.repeat(2000)}(block (result i32) ${'(call $put32 (i32.const 1))'.repeat(2000)} (i32.const 1))${')'.repeat(2000)}`;
+    expect(takes(program(`(local.set $i ${sum})`))).toBeLessThan(LIMIT_MS);
   });
 });
 

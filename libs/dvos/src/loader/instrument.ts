@@ -1,6 +1,7 @@
 import { DrvsError } from '@drvs/contracts';
 import { BinaryWriter } from './binary.js';
 import { DRVS_MODULE, knownImport, SAFEPOINT } from './imports.js';
+import { UnsupportedInstruction } from './instructions.js';
 import { LOADER_VERSION, META_SECTION, type ModuleMeta } from './meta.js';
 import { rewriteModule } from './rewrite.js';
 import { makeUnwindable } from './unwinding.js';
@@ -61,7 +62,7 @@ function transform(bytes: Uint8Array): Uint8Array {
     new WebAssembly.Module(code);
     return code;
   } catch (error) {
-    if (error instanceof DrvsError) throw error;
+    if (error instanceof DrvsError || error instanceof UnsupportedInstruction) throw refusal(error);
     const reason = error instanceof Error ? error.message : String(error);
     throw unsupported(
       `The program could not be instrumented: ${reason.split('\n')[0]}`,

@@ -13,7 +13,7 @@ export function liveAtSites(
   isSite: (instruction: Instruction) => boolean,
 ): (local: number) => boolean {
   const events = collect(bytes, start, end, isSite);
-  if (localCount * events.constructs > ANALYSED_BITS) return () => true;
+  if (localCount * events.list.length > ANALYSED_BITS) return () => true;
   const analysis = new Analysis(events.list, events.tables, localCount);
   for (let pass = 0; pass < PASSES_MAXIMUM; pass++)
     if (!analysis.pass()) return (local) => analysis.isLive(local);
@@ -21,7 +21,7 @@ export function liveAtSites(
 }
 
 /** Beyond this many bits of state the analysis is left out, and everything is saved. */
-const ANALYSED_BITS = 1 << 28;
+const ANALYSED_BITS = 2 ** 30;
 /** Loops nested n deep settle in about n passes. */
 const PASSES_MAXIMUM = 24;
 
@@ -44,7 +44,6 @@ interface Collected {
   /** pairs: event, argument (a local, a depth, the number of a loop, an index of `tables`) */
   list: Int32Array;
   tables: number[][];
-  constructs: number;
 }
 
 function collect(
@@ -68,17 +67,15 @@ function collect(
   const reader = new BinaryReader(bytes, start, end);
   const instruction = new Instruction();
   let loops = 0;
-  let constructs = 1;
   while (!reader.isDone) {
     decode(reader, instruction);
     const { code, immediate } = instruction;
     if (code === op.localGet) add(Event.get, immediate);
     else if (code === op.localSet || code === op.localTee) add(Event.set, immediate);
-    else if (code === op.block) add(Event.block, constructs++);
+    else if (code === op.block) add(Event.block, 0);
     else if (code === op.loop) {
       add(Event.loop, loops++);
-      constructs++;
-    } else if (code === op.if) add(Event.if, constructs++);
+    } else if (code === op.if) add(Event.if, 0);
     else if (code === op.else) add(Event.else, 0);
     else if (code === op.end) add(Event.end, 0);
     else if (code === op.br) add(Event.branch, immediate);
@@ -87,7 +84,7 @@ function collect(
     else if (code === op.return || code === op.unreachable) add(Event.leave, 0);
     else if (isSite(instruction)) add(Event.site, 0);
   }
-  return { list: list.subarray(0, length), tables, constructs };
+  return { list: list.subarray(0, length), tables };
 }
 
 interface Open {

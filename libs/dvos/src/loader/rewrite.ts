@@ -47,6 +47,7 @@ export function rewriteModule(module: ParsedModule, isImmediate: (index: number)
     renumber,
     isImmediate,
     resultType: (results) => types.find([], results),
+    indirectDistances: new Map(),
     distances: new Int32Array(imported + module.functions.length).fill(-1),
     charges: new Int32Array(imported + module.functions.length).fill(-1),
   };

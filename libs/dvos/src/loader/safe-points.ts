@@ -34,6 +34,8 @@ export interface SafePointContext {
   resultType(results: number[]): number;
   /** what a call of each function adds to its caller, -1 until known; filled in `graph.order` */
   distances: Int32Array;
+  /** by signature: the longest distance of a function that is in a table */
+  indirectDistances: Map<number, number>;
   charges: Int32Array;
 }
 
@@ -213,9 +215,17 @@ class BodyWriter {
       this.takeCharge();
     }
     if (this.frames.length > 0) throw new MalformedModule(`function ${this.index} does not end`);
-    this.context.distances[this.index] = this.endDistance;
+    this.noteDistance();
     this.context.charges[this.index] = this.endCharge;
     return { body: out, unlikely: this.unlikely };
+  }
+
+  private noteDistance(): void {
+    const { distances, graph, indirectDistances, module } = this.context;
+    distances[this.index] = this.endDistance;
+    if (!graph.isInTable(this.index)) return;
+    const signature = graph.signature(module.functions[this.index - module.importedFunctions.length]!);
+    indirectDistances.set(signature, Math.max(this.endDistance, indirectDistances.get(signature) ?? 0));
   }
 
   private spend(distance: number, charge: number): void {
@@ -470,18 +480,17 @@ function chargeOf(context: SafePointContext, callee: number): number {
     : Math.max(0, context.charges[callee]!);
 }
 
+/** The longest of the functions that such a call may reach, as far as known; those on a cycle are not yet. */
 function indirectDistance(context: SafePointContext, type: number): number {
-  let distance = COST_CALL_OUT;
-  for (const callee of context.graph.reachable(type))
-    distance = Math.max(distance, distanceOf(context, callee));
-  return distance;
+  const known = context.indirectDistances.get(context.graph.signature(type)) ?? 0;
+  return Math.max(known, DISTANCE_UNKNOWN);
 }
 
 /** Looks through a function once: for each loop, in order, which form it gets and what a round weighs. */
 function surveyLoops(context: SafePointContext, index: number, start: number, end: number): LoopPlan[] {
   const { module } = context;
   const plans: LoopPlan[] = [];
-  const open: (LoopPlan | undefined)[] = [undefined];
+  const open: { isLoop: boolean; outer: LoopPlan | undefined }[] = [{ isLoop: false, outer: undefined }];
   const reader = new BinaryReader(module.bytes, start, end);
   const instruction = new Instruction();
   let inner: LoopPlan | undefined; // the innermost open loop
@@ -493,17 +502,17 @@ function surveyLoops(context: SafePointContext, index: number, start: number, en
     switch (instruction.code) {
       case op.block:
       case op.if:
-        open.push(undefined);
+        open.push({ isLoop: false, outer: inner });
         break;
       case op.loop: {
-        for (const outer of open) if (outer !== undefined) outer.isExitForm = false;
+        if (inner !== undefined) inner.isExitForm = false; // and so are those around it, since it was opened
+        open.push({ isLoop: true, outer: inner });
         inner = { isExitForm: !hasParameters(module, instruction.immediate), weight: 1, instructions: 0 };
         plans.push(inner);
-        open.push(inner);
         break;
       }
       case op.end:
-        if (open.pop() !== undefined) inner = open.findLast((plan) => plan !== undefined);
+        inner = open.pop()!.outer;
         break;
       case op.call:
         if (inner === undefined) break;

@@ -1,7 +1,7 @@
 import { BinaryReader, BinaryWriter, MalformedModule } from './binary.js';
 import { DRVS_MODULE, STACK_MEMORY } from './imports.js';
 import { type BranchHints, readBranchHints, writeBranchHints } from './branch-hints.js';
-import { bulkOp, decode, EMPTY_BLOCK, Instruction, op } from './instructions.js';
+import { bulkOp, decode, EMPTY_BLOCK, Instruction, op, UnsupportedInstruction } from './instructions.js';
 import { external, type FunctionType, type ParsedModule, parseModule } from './module.js';
 import { liveAtSites } from './liveness.js';
 import { F32, F64, I32, I64, simpleEffect, V128 } from './operand-types.js';
@@ -46,6 +46,8 @@ export function makeUnwindable(
   return new ModuleWriter(parseModule(bytes), isBlocking).write();
 }
 
+/** Compilers stay below fifty; each is copied at each site, so that a program could make the code grow without bound. */
+const OPERANDS_MAXIMUM = 1000;
 const NORMAL = 0;
 const UNWINDING = 1;
 const REWINDING = 2;
@@ -733,6 +735,11 @@ class FunctionWriter {
   }
 
   private spillFrame(frame: Frame): void {
+    if (this.stack.length > OPERANDS_MAXIMUM)
+      throw new UnsupportedInstruction(
+        `more than ${OPERANDS_MAXIMUM} operands at a call`,
+        'Split the function into smaller ones.',
+      );
     this.spill(frame.height, this.stack.length);
   }
 
