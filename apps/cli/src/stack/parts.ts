@@ -298,7 +298,12 @@ export const setAdminToken = (folder: DataFolder, token: string): Promise<void> 
 
 async function enrolmentToken({ folder, stack }: StackSettings): Promise<string> {
   const token = await adminToken(folder);
-  if (token === null) throw new Error('there is no administrator token with which to let it join');
+  if (token === null) {
+    throw new Error(
+      'the database has users already, and no administrator is known here who lets it join; ' +
+        'set DRVS_TOKEN to a token with the role supra-admin',
+    );
+  }
   const response = await fetch(`${urlOf(stack.port)}/api/v1/nodes/enroll-tokens`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },

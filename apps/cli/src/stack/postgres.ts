@@ -16,6 +16,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  readlink,
   rename,
   rm,
   stat,
@@ -23,7 +24,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Failure } from '../failure.js';
 import { identify, type ProcessIdentity } from './process-identity.js';
@@ -103,9 +104,12 @@ async function hydrateLinks(native: string): Promise<void> {
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
     const link = join(native, '..', target);
     // Both are in one folder; a relative link stays right when the folder is copied.
-    await symlink(source.split('/').at(-1)!, link).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
+    const wanted = basename(source);
+    if ((await readlink(link).catch(() => null)) === wanted) continue;
+    // Renamed into place: another `up` may be starting the server from here.
+    const part = `${link}.${process.pid}.part`;
+    await symlink(wanted, part);
+    await rename(part, link);
   }
 }
 
@@ -150,7 +154,7 @@ async function copyNative(native: string, version: string): Promise<string> {
   const target = join(SHARED_ROOT, `postgresql-${version}`, 'native');
   if (existsSync(target)) return target;
   const part = `${dirname(target)}.${process.pid}.part`;
-  await cp(native, join(part, 'native'), { recursive: true });
+  await cp(native, join(part, 'native'), { recursive: true, verbatimSymlinks: true });
   await chmod(part, 0o755);
   await rename(part, dirname(target)).catch(async (error: NodeJS.ErrnoException) => {
     await rm(part, { recursive: true, force: true });

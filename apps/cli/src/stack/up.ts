@@ -447,6 +447,7 @@ async function finish(
         progress.show(`demonstration: ${text}`, fraction),
       );
       await writeStack(folder, { ...stack, demo: { drvm: DEMO_DRVM, tenant: DEMO_TENANT } });
+      await waitForDrvms(shell, client, progress);
     } else if (stack.demo !== null) await keepDemo(client, programs(root).demo);
   } catch (error) {
     if (error instanceof Exit) throw error;
