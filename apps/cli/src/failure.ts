@@ -1,8 +1,7 @@
 import { DrvsError } from '@drvs/contracts';
 
 /** Exit codes that scripts may rely on. */
-export const EXIT_DONE = 0;
-export const EXIT_FAILED = 1;
+const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 /** 128 + SIGINT, as the shell has it. */
 export const EXIT_INTERRUPTED = 130;

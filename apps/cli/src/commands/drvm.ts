@@ -29,7 +29,7 @@ interface CreateOptions {
   wait: boolean;
 }
 
-export interface PlanView {
+interface PlanView {
   id: string;
   kind: string;
   steps: {

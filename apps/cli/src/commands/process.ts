@@ -7,7 +7,7 @@ import type { Shell } from '../shell.js';
 import { drvmPath } from './drvm.js';
 import { sinkOf } from './run.js';
 
-export function parsePid(text: string): number {
+function parsePid(text: string): number {
   const pid = Number(text);
   if (!/^\d+$/.test(text) || pid < 1 || !Number.isSafeInteger(pid))
     throw new InvalidArgumentError('It is not a pid.');

@@ -15,7 +15,7 @@ import { assertSucceeded } from '../shell.js';
 
 export const DEMO_TENANT = 'demo';
 export const DEMO_DRVM = 'aula';
-export const DEMO_PROGRAM = 'primes';
+const DEMO_PROGRAM = 'primes';
 /** Of each node: small enough for a laptop, and two slices of the smallest size are left for the visitor. */
 const CPU_MILLI_EACH = Math.max(200, MIN_SLICE_CPU_MILLI);
 const MEMORY_MIB_EACH = Math.max(256, MIN_SLICE_MEMORY_MIB);

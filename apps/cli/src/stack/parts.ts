@@ -14,7 +14,7 @@ import {
 import type { ProcessIdentity } from './process-identity.js';
 import { programs } from './repository.js';
 
-export interface Launch {
+interface Launch {
   command: string;
   args: string[];
   env: NodeJS.ProcessEnv;
@@ -22,7 +22,7 @@ export interface Launch {
   gid?: number;
 }
 
-export interface Health {
+interface Health {
   isHealthy: boolean;
   detail: string;
 }
@@ -225,16 +225,16 @@ function agentPart(
     async health() {
       return nodes.of(node.name);
     },
-    afterStop: () => ({
-      command: process.execPath,
-      args: [programs(root).agent, 'stop-containers'],
-      env: env(),
-    }),
+    // An agent that was killed, or asked to end before it listened, leaves its containers running.
+    afterStop: () =>
+      leftContainers(data)
+        ? { command: process.execPath, args: [programs(root).agent, 'stop-containers'], env: env() }
+        : null,
   };
 }
 
 /** A container that runs, or died unseen, has a runtime.json; stopping removes it. */
-export function leftContainers(agentData: string): boolean {
+function leftContainers(agentData: string): boolean {
   const drvms = join(agentData, 'drvms');
   return (
     existsSync(drvms) && readdirSync(drvms).some((drvm) => existsSync(join(drvms, drvm, 'runtime.json')))

@@ -87,7 +87,7 @@ async function unprivilegedUser(): Promise<PostgresUser> {
 }
 
 /** Whether a user with none of our rights can come to this folder. */
-export async function isReachable(path: string, user: PostgresUser): Promise<boolean> {
+async function isReachable(path: string, user: PostgresUser): Promise<boolean> {
   for (let folder = path; ; folder = dirname(folder)) {
     const info = await stat(folder).catch(() => null);
     if (info !== null) {

@@ -12,7 +12,7 @@ export type ProcessIdentity = z.infer<typeof ProcessIdentity>;
 const hasProc = existsSync('/proc/self/stat');
 
 /** null when there is no such process (a zombie is none: nothing of it runs). */
-export function startTimeOf(pid: number): string | null {
+function startTimeOf(pid: number): string | null {
   try {
     if (!hasProc)
       return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null;

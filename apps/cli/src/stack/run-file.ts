@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { type DataFolder, writeDurably } from './data-folder.js';
 import { isAlive, ProcessIdentity } from './process-identity.js';
 
-export const PART_STATES = [
+const PART_STATES = [
   'waiting',
   'starting',
   'healthy',
