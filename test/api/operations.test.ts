@@ -1,54 +1,47 @@
 import { DrvsError, type OperationView } from '@drvs/contracts';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { SYSTEM } from '../../apps/api/src/agents/reconciliation.js';
-import { newEnrolmentToken } from '../../apps/api/src/auth/secrets.js';
-import { Database } from '../../apps/api/src/database/database.js';
+import { CONFIG, type Config } from '../../apps/api/src/config/config.js';
+import type { Database } from '../../apps/api/src/database/database.js';
 import { OperationsService } from '../../apps/api/src/operations/operations.service.js';
 import { AgentPeer } from '../support/agent-peer.js';
 import { startApi, type TestApi } from '../support/api.js';
+import { TestCluster, until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
 let postgres: TestPostgres;
 let api: TestApi;
+let cluster: TestCluster;
 let database: Database;
 let operations: OperationsService;
-let agents: AgentPeer[] = [];
 let tenantId: string;
 const signal = new AbortController().signal;
 
 beforeAll(async () => {
   postgres = await startPostgres();
-});
-afterAll(() => postgres?.stop());
-
-beforeEach(async () => {
   api = await startApi(await postgres.createDatabase());
-  database = api.app.get(Database);
+  cluster = new TestCluster(api);
+  database = cluster.database;
   operations = api.app.get(OperationsService, { strict: false });
-  tenantId = (await database.unrestricted.tenant.create({ data: { name: 'physics' } })).id;
-  agents = [];
+  tenantId = await cluster.tenant('physics');
 });
 
+// Each test begins with a cluster of its own.
 afterEach(async () => {
-  for (const agent of agents) agent.disconnect();
-  await api?.stop();
+  cluster.stop();
+  const { operation, drvm, node, enrolmentToken } = database.unrestricted;
+  await operation.deleteMany();
+  await drvm.deleteMany();
+  await enrolmentToken.deleteMany();
+  await node.deleteMany();
 });
 
-async function enrolToken(): Promise<string> {
-  const { token, hash } = newEnrolmentToken();
-  await database.unrestricted.enrolmentToken.create({
-    data: { hash, createdBy: 'user/test', expiresAt: new Date(Date.now() + 60_000) },
-  });
-  return token;
-}
+afterAll(async () => {
+  await api?.stop();
+  await postgres?.stop();
+});
 
-async function node(name: string): Promise<AgentPeer> {
-  const agent = new AgentPeer(api.url, name);
-  expect((await agent.enrol(await enrolToken())).status).toBe(201);
-  await agent.connect();
-  agents.push(agent);
-  return agent;
-}
+const node = (name: string) => cluster.node(name);
 
 async function drvmOn(nodes: AgentPeer[], name = 'fisica'): Promise<{ drvmId: string; operationId: string }> {
   return database.system(async (tx) => {
@@ -101,19 +94,6 @@ async function loseForGood(agent: AgentPeer): Promise<void> {
     const row = await database.unrestricted.node.findUnique({ where: { id: agent.nodeId } });
     return row?.lastSeenAt?.getTime() === 0;
   });
-}
-
-async function until<T>(
-  what: string,
-  look: () => Promise<T | undefined | false>,
-  withinMs = 10_000,
-): Promise<T> {
-  for (const end = Date.now() + withinMs; ; ) {
-    const seen = await look();
-    if (seen) return seen;
-    if (Date.now() > end) throw new Error(`not seen in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 describe('drvm.create', () => {
@@ -309,9 +289,63 @@ describe('what a node holds is brought to what it should hold', () => {
   });
 });
 
+describe('several API processes', () => {
+  test('an operation asked of one is done by the agents of another', async () => {
+    const { databaseUrl, secretFile, bootstrapFile } = api.app.get<Config>(CONFIG);
+    const other = await startApi(databaseUrl, { secretFile, bootstrapFile });
+    const agent = new AgentPeer(other.url, 'node1');
+    try {
+      expect((await agent.enrol(await cluster.enrolToken())).status).toBe(201);
+      await agent.connect();
+      const { drvmId, operationId } = await drvmOn([agent]);
+      expect(await ended(operationId)).toMatchObject({ state: 'succeeded' });
+      expect(agent.containers.get(drvmId)?.state).toBe('running');
+      expect(await drvmRow(drvmId)).toMatchObject({ state: 'running' });
+    } finally {
+      agent.disconnect();
+      await other.stop();
+    }
+  });
+});
+
+describe('a graceful stop', () => {
+  test('lets nobody wait who waits for an operation', async () => {
+    const { databaseUrl, secretFile, bootstrapFile } = api.app.get<Config>(CONFIG);
+    const other = await startApi(databaseUrl, { secretFile, bootstrapFile });
+    const token = await cluster.token('supra-admin');
+    const agent = await node('node1');
+    agent.before = () => new Promise(() => undefined);
+    const { operationId } = await drvmOn([agent]);
+    const headers = { authorization: `Bearer ${token}` };
+    const waiting = fetch(`${other.url}/api/v1/operations/${operationId}/wait?timeoutSeconds=60`, {
+      headers,
+    });
+    const events = await fetch(`${other.url}/api/v1/events`, {
+      headers: { ...headers, accept: 'text/event-stream' },
+    });
+    const began = Date.now();
+    const stopping = other.stop();
+    expect((await waiting).status).toBe(503);
+    await events.text();
+    await stopping;
+    expect(Date.now() - began).toBeLessThan(10_000);
+    agent.disconnect();
+    await operations.cancel(SYSTEM, operationId);
+    await loseForGood(agent);
+    expect(await ended(operationId)).toMatchObject({ state: 'cancelled' });
+  });
+});
+
 describe('enrolment and the channel', () => {
+  test('a node that is removed loses its channel', async () => {
+    const agent = await node('node1');
+    await database.unrestricted.node.delete({ where: { id: agent.nodeId } });
+    await until('the channel is closed', () => !agent.isConnected);
+    await expect(agent.connect()).rejects.toThrow('HTTP 401');
+  });
+
   test('a token is good once', async () => {
-    const token = await enrolToken();
+    const token = await cluster.enrolToken();
     expect((await new AgentPeer(api.url, 'node1').enrol(token)).status).toBe(201);
     const again = await new AgentPeer(api.url, 'node2').enrol(token);
     expect(again.status).toBe(401);
@@ -321,9 +355,9 @@ describe('enrolment and the channel', () => {
   test('a connected node is not pushed aside by another of its name; one that is away gets a new credential', async () => {
     const agent = await node('node1');
     const other = new AgentPeer(api.url, 'node1');
-    expect((await other.enrol(await enrolToken())).status).toBe(409);
+    expect((await other.enrol(await cluster.enrolToken())).status).toBe(409);
     await loseForGood(agent);
-    await until('taken over', async () => (await other.enrol(await enrolToken())).status === 201);
+    await until('taken over', async () => (await other.enrol(await cluster.enrolToken())).status === 201);
     expect(other.nodeId).toBe(agent.nodeId);
     await expect(agent.connect()).rejects.toThrow('HTTP 401');
     await other.connect();

@@ -21,7 +21,7 @@ export async function until<T>(
 
 /** Brings nodes, departments and tokens into an API under test. */
 export class TestCluster {
-  readonly agents: AgentPeer[] = [];
+  agents: AgentPeer[] = [];
   readonly database: Database;
 
   constructor(readonly api: TestApi) {
@@ -81,7 +81,9 @@ export class TestCluster {
     throw new DrvsError(code, detail, { hint, field, details: { status: response.status } });
   }
 
+  /** All agents end. */
   stop(): void {
     for (const agent of this.agents) agent.disconnect();
+    this.agents = [];
   }
 }

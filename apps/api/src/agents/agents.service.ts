@@ -149,8 +149,9 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     this.#onEvent(link, 'heartbeat', async (heartbeat) => {
       silence.refresh();
       const containers = link.upToDate(heartbeat.containers);
-      await this.reports.heartbeat(node.id, { ...heartbeat, containers });
-      await this.reconciliation.compare(link, containers);
+      const isKnown = await this.reports.heartbeat(node.id, { ...heartbeat, containers });
+      if (isKnown) await this.reconciliation.compare(link, containers);
+      else peer.close('the node was removed');
     });
     this.#onEvent(link, 'inventory', (inventory) => this.reports.inventory(node.id, node.name, inventory));
     this.#onEvent(link, 'container.event', (event) => this.reports.containerEvent(node.id, event));

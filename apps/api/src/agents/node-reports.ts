@@ -28,13 +28,16 @@ export class NodeReports {
     });
   }
 
-  async heartbeat(nodeId: string, { used, containers }: Heartbeat): Promise<void> {
+  /** False when there is no such node any more. */
+  async heartbeat(nodeId: string, { used, containers }: Heartbeat): Promise<boolean> {
     const rounded = Object.fromEntries(Object.entries(used).map(([key, value]) => [key, Math.round(value)]));
-    await this.database.unrestricted.node.updateMany({
+    const { count } = await this.database.unrestricted.node.updateMany({
       where: { id: nodeId },
       data: { lastSeenAt: new Date(), used: rounded },
     });
+    if (count === 0) return false;
     await this.containers(nodeId, containers);
+    return true;
   }
 
   /** One statement for all slices of a node; DRVMs of which a container changed its state are judged again. */

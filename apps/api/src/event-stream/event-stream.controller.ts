@@ -94,6 +94,8 @@ export class EventStreamController {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
+      // Kept alive after a long stream, it would keep a server that is closing from its end.
+      connection: 'close',
     });
     raw.write(': connected\n\n');
     const comments = setInterval(() => raw.write(': alive\n\n'), COMMENT_EVERY_MS);

@@ -28,7 +28,7 @@ const MAX_POSTGRES_CONNECTIONS = 60;
 /** Ended jobs are kept this long (seconds) and this many at most, for whoever waits for their outcome. */
 const KEEP_ENDED = { age: 600, count: 2_000 };
 
-type Connection = pg.Pool | Redis;
+type Connection = BorrowedPool | Redis;
 
 export interface WorkerShape {
   concurrency: number;
@@ -73,7 +73,7 @@ export class JobQueues {
     pool.on('error', onError);
     return new JobQueues(
       'postgresql',
-      () => pool,
+      () => borrowed(pool),
       () => pool.end(),
       onError,
     );
@@ -147,4 +147,20 @@ export class JobQueues {
       this.kind === 'postgresql' ? (createPostgresBackend as unknown as BackendFactory) : undefined,
     );
   }
+}
+
+type BorrowedPool = Pick<pg.Pool, 'connect' | 'query' | 'end' | 'options'> & { on(): void };
+
+/**
+ * The pool as one worker sees it. BullMQ listens to the errors of its pool and never stops listening: with workers
+ * that come and go with their agents, a shared pool would gather listeners without end.
+ */
+function borrowed(pool: pg.Pool): BorrowedPool {
+  return {
+    connect: pool.connect.bind(pool),
+    query: pool.query.bind(pool),
+    options: pool.options,
+    end: async () => undefined,
+    on: () => undefined,
+  };
 }

@@ -1,6 +1,14 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { DrvsError } from '@drvs/contracts';
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
 import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
 
@@ -18,10 +26,11 @@ const UNLOCK = `SELECT pg_advisory_unlock(hashtext('drvs.session'), hashtext($1)
  * - Locks: advisory locks of this session. PostgreSQL frees them when the process dies, however it dies.
  */
 @Injectable()
-export class LedgerSession implements OnModuleInit, OnApplicationShutdown {
+export class LedgerSession implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
   readonly #logger = new Logger('Ledger');
   readonly #emitter = new EventEmitter().setMaxListeners(0);
   readonly #stop = new AbortController();
+  readonly #closing = new AbortController();
   readonly #locks = new Set<string>();
   #client: pg.Client | null = null;
   #supervisor: Promise<void> = Promise.resolve();
@@ -31,6 +40,13 @@ export class LedgerSession implements OnModuleInit, OnApplicationShutdown {
   async onModuleInit(): Promise<void> {
     this.#client = await this.#connect();
     this.#supervisor = this.#superviseConnection(this.#client);
+  }
+
+  /** Requests that wait would keep the server from closing. */
+  beforeApplicationShutdown(): void {
+    this.#closing.abort(
+      new DrvsError('NodeUnreachable', 'The API is going down', { hint: 'Ask again in a moment.' }),
+    );
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -51,12 +67,15 @@ export class LedgerSession implements OnModuleInit, OnApplicationShutdown {
 
   async #next(name: string, ms: number, signal: AbortSignal): Promise<void> {
     const end = new AbortController();
-    const either = AbortSignal.any([signal, end.signal]);
+    const either = AbortSignal.any([signal, end.signal, this.#closing.signal]);
     try {
       await Promise.race([
         once(this.#emitter, name, { signal: either }),
         delay(Math.max(1, ms), undefined, { signal: either }),
       ]);
+    } catch (error) {
+      this.#closing.signal.throwIfAborted();
+      throw error;
     } finally {
       end.abort();
     }

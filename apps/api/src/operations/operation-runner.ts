@@ -84,7 +84,9 @@ export class OperationRunner {
     } catch (thrown) {
       if (run.isShuttingDown) throw new ShuttingDown('the process is going down', { cause: thrown });
       const error = DrvsError.from(thrown);
-      this.#logger.warn({ operation: run.row.id, kind: run.row.kind, code: error.code }, error.message);
+      this.#logger.warn(
+        `${run.row.kind} of ${run.row.subject} (${run.row.id}): ${error.code}: ${error.message}`,
+      );
       if (error.code === 'Internal')
         this.#logger.error(error.cause instanceof Error ? error.cause.stack : error.stack);
       await this.database.unrestricted.operation.update({

@@ -178,7 +178,12 @@ class LineAnswer {
     for (const [name, value] of Object.entries(this.reply.getHeaders())) {
       if (value !== undefined) raw.setHeader(name, value);
     }
-    raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    raw.writeHead(200, {
+      'content-type': 'application/x-ndjson',
+      'cache-control': 'no-store',
+      // Kept alive after a long stream, it would keep a server that is closing from its end.
+      connection: 'close',
+    });
     raw.flushHeaders();
   }
 
