@@ -1,3 +1,22 @@
-export * from './placement.js';
-export * from './placement-request.js';
-export type { ClassShortage, PlacementRefusal } from './refusal.js';
+export { planBalance } from './balance/balance.js';
+export { type ConsolidateInput, planConsolidation } from './consolidate/consolidate.js';
+export { planDrain } from './drain/drain.js';
+export { planEvacuation } from './evacuate/evacuate.js';
+export * from './placement/placement.js';
+export * from './placement/placement-request.js';
+export type { ClassShortage, PlacementRefusal } from './placement/refusal.js';
+export { ClusterState } from './plan/cluster-state.js';
+export type { PlanInput } from './plan/complete-plan.js';
+export type { Plan, PlanKind, PlanStep, Rejection } from './plan/plan.js';
+export { DEFAULT_POLICY, type PlannerPolicy, plannerPolicy } from './planner-policy.js';
+export { planWake, type WakeInput } from './power/wake.js';
+export { planReallocation } from './reallocate/reallocate.js';
+export type {
+  ClusterSnapshot,
+  DrvmRecord,
+  NodeRecord,
+  PowerModel,
+  ProcessRecord,
+  SliceRecord,
+} from './snapshot/cluster-snapshot.js';
+export { Ledger } from './snapshot/ledger.js';

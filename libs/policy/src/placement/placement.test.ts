@@ -7,7 +7,7 @@ import {
   type PlacementRefusal,
   type PlacementRequest,
   placeDrvm,
-} from './index.js';
+} from '../index.js';
 
 const amounts = (cpuMilli: number, memoryMiB: number, diskGiB = 0, networkMbps = 0): ResourceAmounts => ({
   cpuMilli,

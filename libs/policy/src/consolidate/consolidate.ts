@@ -1,0 +1,195 @@
+import { movesLeft } from '../plan/churn-budget.js';
+import { completePlan, type PlanInput } from '../plan/complete-plan.js';
+import type { Plan, PlanStep } from '../plan/plan.js';
+import { Rejections } from '../plan/rejections.js';
+import { wattsOf } from '../plan/score.js';
+import { rankBySeed } from '../plan/seed.js';
+import { moveSlice, sliceMoveCost } from '../plan/slice-step.js';
+import { CLASS_COUNT, CPU, MEMORY } from '../snapshot/amounts.js';
+import { hasCooled, hasHeld } from '../snapshot/freshness.js';
+import { Ledger, type Relocation } from '../snapshot/ledger.js';
+import { bySizeDescending, sizeOf, sliceName } from '../snapshot/order.js';
+import { explainNoTarget, findTarget, type TargetWish } from '../snapshot/target.js';
+import { Headroom } from './headroom.js';
+
+export interface ConsolidateInput extends PlanInput {
+  /** CPU that is expected to be wanted at most while the nodes are off; null when nobody knows more than the present. */
+  forecastCpuMilli?: number | null;
+}
+
+interface Emptying extends ConsolidateInput {
+  ledger: Ledger;
+  headroom: Headroom;
+  rejections: Rejections;
+  /** 1 for nodes that are no targets: emptied. */
+  except: Uint8Array;
+  /** Slices that moved in this plan stay where they came to. */
+  moved: Uint8Array;
+  wish: TargetWish;
+  budget: { moves: number; switches: number };
+}
+
+/**
+ * Empties nodes and switches them off, those with the least on them first, onto the fullest that have room. A node
+ * is emptied as a whole or not at all; none is made hot; headroom, a minimum of nodes and what is forecast stay on;
+ * and what is saved while the node is off must be several times what emptying and booting it costs.
+ */
+export function planConsolidation(input: ConsolidateInput): Plan {
+  const { snapshot, policy, seed } = input;
+  const ledger = new Ledger(snapshot);
+  const except = new Uint8Array(snapshot.nodes.length);
+  const rank = rankBySeed(snapshot.nodes.length, seed);
+  const emptying: Emptying = {
+    ...input,
+    ledger,
+    headroom: new Headroom(ledger, policy, input.forecastCpuMilli ?? 0),
+    rejections: new Rejections(),
+    except,
+    moved: new Uint8Array(snapshot.slices.length),
+    wish: {
+      taste: 'tightest',
+      utilisationMax: policy.hotUtilisation,
+      room: 'free',
+      isGentle: true,
+      except,
+      rank,
+    },
+    budget: { moves: movesLeft(snapshot, policy), switches: policy.power.switchesMax },
+  };
+  const steps: PlanStep[] = [];
+  for (let emptied = -1; emptied !== 0; ) {
+    // What one pass could not empty, the next might, with the others gone; a pass that empties nothing is the last.
+    emptied = 0;
+    emptying.rejections = new Rejections();
+    const candidates = coldNodes(emptying).sort(
+      (a, b) => filled(ledger, a) - filled(ledger, b) || rank[a] - rank[b],
+    );
+    for (const node of candidates) {
+      const done = empty(emptying, node);
+      steps.push(...done);
+      if (done.length > 0) emptied++;
+    }
+  }
+  return completePlan('consolidate', input, steps, emptying.rejections);
+}
+
+/** Nodes that may go, as far as they themselves are concerned. */
+function coldNodes({ ledger, snapshot, policy, rejections, except }: Emptying): number[] {
+  const cold: number[] = [];
+  for (let node = 0; node < ledger.nodeCount; node++) {
+    const { name, state, isCordoned, power, coldSinceMs } = ledger.nodes[node];
+    if (state !== 'up' || isCordoned || except[node] === 1) continue;
+    if (ledger.utilisationOf(node) >= policy.coldUtilisation) continue;
+    if (!power.isControlled) rejections.add(name, 'no-power-control');
+    else if (power.hasFailedToWake) rejections.add(name, 'failed-to-wake');
+    else if (!hasHeld(coldSinceMs, snapshot.atMs, policy.coldHoldSeconds))
+      rejections.add(name, 'not-long-enough', `${policy.coldHoldSeconds} s below the cold mark`);
+    else cold.push(node);
+  }
+  return cold;
+}
+
+/** How much of a node is held, by its fullest class. */
+function filled(ledger: Ledger, node: number): number {
+  return ledger.slicesOn[node].reduce((sum, slice) => sum + sizeOf(ledger, slice), 0);
+}
+
+/** The steps that empty a node and switch it off; none, and everything as before, when that cannot be. */
+function empty(emptying: Emptying, node: number): PlanStep[] {
+  const { ledger, snapshot, policy, rejections, headroom, except, moved, budget } = emptying;
+  const { id, name, power } = ledger.nodes[node];
+  if (budget.switches === 0) {
+    rejections.add(name, 'surge-limit');
+    return [];
+  }
+  const refusal = headroom.refusalWithout(node);
+  if (refusal !== null) {
+    rejections.add(name, refusal.rule, refusal.words);
+    return [];
+  }
+  const slices = bySizeDescending(ledger, ledger.slicesOn[node]);
+  if (slices.length > budget.moves) {
+    rejections.add(name, 'churn-budget', `${slices.length} slices, ${budget.moves} moves left`);
+    return [];
+  }
+  let joules = power.bootSeconds * power.fullWatts;
+  for (const slice of slices) {
+    if (ledger.hasPinned(slice)) {
+      rejections.add(name, 'pinned-process', sliceName(ledger, slice));
+      return [];
+    }
+    const hasMoved = moved[slice] === 1;
+    if (hasMoved || !hasCooled(snapshot.slices[slice].movedAtMs, snapshot.atMs, policy.coolDownSeconds)) {
+      rejections.add(name, 'cooling-down', sliceName(ledger, slice));
+      return [];
+    }
+    const cores = Math.max(1, ledger.capacity[node * CLASS_COUNT + CPU] / 1000);
+    joules += (sliceMoveCost(ledger, slice, policy.migration).coreSeconds * power.fullWatts) / cores;
+  }
+  const savedWatts = power.idleWatts - power.offWatts;
+  if (savedWatts * policy.power.offSeconds < policy.power.payback * joules) {
+    rejections.add(
+      name,
+      'no-payback',
+      `${(savedWatts * policy.power.offSeconds) / 1000} kJ saved, ${(joules / 1000).toFixed(0)} kJ spent`,
+    );
+    return [];
+  }
+  const watts = wattsOf(ledger.nodes[node], ledger.utilisationOf(node)) - power.offWatts;
+  const steps = moveAll(emptying, node, slices);
+  if (steps === null) return [];
+  except[node] = 1;
+  headroom.remove(node);
+  budget.moves -= slices.length;
+  budget.switches--;
+  for (const slice of slices) moved[slice] = 1;
+  const cordon: PlanStep = {
+    action: 'cordon',
+    node: id,
+    reason: `${name} is to be emptied and gets nothing new`,
+    why: { code: 'node-can-be-emptied', data: { slices: slices.length } },
+  };
+  return [
+    cordon,
+    ...steps,
+    {
+      action: 'power-off',
+      node: id,
+      watts: Math.round(watts),
+      seconds: 0,
+      reason: `${name} is empty; the others suffice, with ${(headroom.free() * 100).toFixed(0)} % left free`,
+      why: { code: 'empty-node', data: { savedWatts } },
+    },
+  ];
+}
+
+function moveAll(emptying: Emptying, node: number, slices: readonly number[]): PlanStep[] | null {
+  const { ledger, policy, rejections, wish, except } = emptying;
+  const { name } = ledger.nodes[node];
+  const undo: Relocation[] = [];
+  const targets: number[] = [];
+  except[node] = 1;
+  for (const slice of slices) {
+    const target = findTarget(ledger, slice, wish);
+    if (target < 0) {
+      const { rule, words, counts } = explainNoTarget(ledger, slice, wish);
+      rejections.add(name, rule, `${sliceName(ledger, slice)}: ${words}`, counts);
+      for (const relocation of undo.reverse()) ledger.undo(relocation);
+      except[node] = 0;
+      return null;
+    }
+    targets.push(target);
+    undo.push(ledger.relocate(slice, target));
+  }
+  // Once it is sure that all fit: back, and forth again with the steps that say so.
+  for (const relocation of undo.reverse()) ledger.undo(relocation);
+  return slices.map((slice, place) =>
+    moveSlice(ledger, slice, targets[place], policy.migration, {
+      reason: `${name} can be emptied; ${ledger.nodes[targets[place]].name} has room and leaves the least of it unused`,
+      why: {
+        code: 'node-can-be-emptied',
+        data: { memoryMiB: ledger.sliceFloor[slice * CLASS_COUNT + MEMORY] },
+      },
+    }),
+  );
+}

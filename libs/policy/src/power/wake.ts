@@ -1,0 +1,113 @@
+import { RESOURCE_CLASSES, type ResourceAmounts } from '@drvs/contracts';
+import { completePlan, type PlanInput } from '../plan/complete-plan.js';
+import type { Plan, PlanStep } from '../plan/plan.js';
+import type { StepReason } from '../plan/reasons.js';
+import { Rejections } from '../plan/rejections.js';
+import { rankBySeed } from '../plan/seed.js';
+import { CLASS_COUNT, CPU, describeAmounts, MEMORY } from '../snapshot/amounts.js';
+import { Ledger } from '../snapshot/ledger.js';
+
+export interface WakeInput extends PlanInput {
+  /** CPU that is expected to be wanted when a node that is woken now would be up; null when nobody knows. */
+  forecastCpuMilli?: number | null;
+  /** Slices that wait for room. */
+  waiting?: readonly ResourceAmounts[];
+}
+
+/**
+ * Switches nodes on before they are missed: when demand, present or forecast, is above the hot mark of what is on, when
+ * less than the least headroom is free, or when a request waits. As many as bring demand down to the target; those
+ * with the lowest idle draw for their CPU first. Nodes on their way up count as up.
+ */
+export function planWake(input: WakeInput): Plan {
+  const { snapshot, policy, seed } = input;
+  const ledger = new Ledger(snapshot);
+  const rejections = new Rejections();
+  const rank = rankBySeed(snapshot.nodes.length, seed);
+  const on = { cpuMilli: 0, memoryMiB: 0 };
+  let load = 0;
+  let guaranteedMilli = 0;
+  let guaranteedMiB = 0;
+  const asleep: number[] = [];
+  for (let node = 0; node < ledger.nodeCount; node++) {
+    const { state, name, power, isCordoned } = ledger.nodes[node];
+    const at = node * CLASS_COUNT;
+    if (state === 'off') {
+      if (!power.isControlled) rejections.add(name, 'no-power-control');
+      else if (power.hasFailedToWake) rejections.add(name, 'failed-to-wake');
+      else asleep.push(node);
+    }
+    load += ledger.load[at + CPU];
+    guaranteedMilli += ledger.capacity[at + CPU] - ledger.floorFree[at + CPU];
+    guaranteedMiB += ledger.capacity[at + MEMORY] - ledger.floorFree[at + MEMORY];
+    if ((state !== 'up' && state !== 'powering-on') || isCordoned) continue;
+    on.cpuMilli += ledger.capacity[at + CPU];
+    on.memoryMiB += ledger.capacity[at + MEMORY];
+  }
+  const demand = Math.max(load, input.forecastCpuMilli ?? 0);
+  const { hotUtilisation, targetUtilisation, power } = policy;
+  const lacks = (utilisation: number, headroom: number): boolean =>
+    demand > utilisation * on.cpuMilli ||
+    guaranteedMilli > (1 - headroom) * on.cpuMilli ||
+    guaranteedMiB > (1 - headroom) * on.memoryMiB;
+  const wattsPerCpu = (node: number): number =>
+    ledger.nodes[node].power.idleWatts / Math.max(1, ledger.capacity[node * CLASS_COUNT + CPU]);
+  asleep.sort((a, b) => wattsPerCpu(a) - wattsPerCpu(b) || rank[a] - rank[b]);
+  const steps: PlanStep[] = [];
+  const wake = (node: number, code: StepReason, reason: string): void => {
+    const { id, power } = ledger.nodes[node];
+    steps.push({
+      action: 'power-on',
+      node: id,
+      watts: power.idleWatts - power.offWatts,
+      seconds: power.bootSeconds,
+      reason,
+      why: { code, data: { demandCpuMilli: demand, onCpuMilli: on.cpuMilli } },
+    });
+    on.cpuMilli += ledger.capacity[node * CLASS_COUNT + CPU];
+    on.memoryMiB += ledger.capacity[node * CLASS_COUNT + MEMORY];
+  };
+  if (lacks(hotUtilisation, power.headroomLeast)) {
+    while (asleep.length > 0 && lacks(targetUtilisation, power.headroomLeast)) {
+      if (steps.length >= power.switchesMax) {
+        rejections.add(`${asleep.length} nodes`, 'surge-limit');
+        break;
+      }
+      const node = asleep.shift() as number;
+      wake(
+        node,
+        'demand-rises',
+        `${(demand / 1000).toFixed(1)} vCPU are wanted or expected of ${(on.cpuMilli / 1000).toFixed(1)} that are on; ${ledger.nodes[node].name} draws the least for its size`,
+      );
+    }
+  }
+  for (const amounts of input.waiting ?? []) {
+    const fits = (room: Float64Array, node: number): boolean =>
+      RESOURCE_CLASSES.every((name, c) => amounts[name] <= room[node * CLASS_COUNT + c]);
+    const place = ledger.nodes.findIndex(
+      ({ state }, node) =>
+        (ledger.isOpen[node] === 1 || state === 'powering-on') && fits(ledger.floorFree, node),
+    );
+    let node = place;
+    if (place < 0) {
+      if (steps.length >= power.switchesMax) {
+        rejections.add(describeAmounts(amounts), 'surge-limit');
+        continue;
+      }
+      const at = asleep.findIndex((sleeper) => fits(ledger.capacity, sleeper));
+      if (at < 0) {
+        rejections.add(describeAmounts(amounts), asleep.length === 0 ? 'no-room' : 'too-large');
+        continue;
+      }
+      node = asleep.splice(at, 1)[0];
+      ledger.isOpen[node] = 1;
+      wake(node, 'request-waits', `${describeAmounts(amounts)} are asked for and fit on no node that is on`);
+    }
+    ledger.deduct(
+      node,
+      Float64Array.from(RESOURCE_CLASSES, (name) => amounts[name]),
+      0,
+    );
+  }
+  return completePlan('power', input, steps, rejections);
+}
