@@ -1,6 +1,6 @@
 'use client';
-import { Badge } from '@mantine/core';
 import { useTranslations } from 'next-intl';
+import { Tag } from './tag';
 
 const COLORS: Record<string, string> = {
   up: 'teal',
@@ -29,8 +29,8 @@ const COLORS: Record<string, string> = {
 export function StateBadge({ state, size = 'sm' }: { state: string; size?: 'xs' | 'sm' | 'md' }) {
   const t = useTranslations('states');
   return (
-    <Badge color={COLORS[state] ?? 'gray'} variant="light" size={size} radius="sm" tt="none">
+    <Tag color={COLORS[state] ?? 'gray'} size={size}>
       {t.has(state) ? t(state) : state}
-    </Badge>
+    </Tag>
   );
 }

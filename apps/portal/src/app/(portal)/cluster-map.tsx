@@ -1,6 +1,6 @@
 'use client';
 import type { CSSProperties } from 'react';
-import { Anchor, Paper, Table, Text } from '@mantine/core';
+import { Anchor, Paper, Table, Text, VisuallyHidden } from '@mantine/core';
 import Link from 'next/link';
 import { useTranslations } from 'next-intl';
 import type { ClusterFieldsFragment } from '@/gen/graphql';
@@ -110,14 +110,8 @@ export function ClusterMap({ nodes, metric }: { nodes: ClusterFieldsFragment[]; 
                         className={classes.cell}
                         data-state={slice.state}
                         style={{ '--heat': isDark ? 0 : share(used, slice[metric]) } as CSSProperties}
-                        aria-label={t('cell', {
-                          drvm: name,
-                          node: node.name,
-                          amount: amount(metric, slice[metric]),
-                          used: amount(metric, used),
-                          processes: slice.processes,
-                        })}
                       >
+                        <VisuallyHidden>{t('cell', { drvm: name, node: node.name })} </VisuallyHidden>
                         <span className={classes.amount}>{amount(metric, slice[metric])}</span>
                         <span className={classes.detail}>
                           {metric === 'diskGiB' ? '' : `${t('inUse', { used: amount(metric, used) })} · `}

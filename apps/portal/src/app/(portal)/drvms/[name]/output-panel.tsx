@@ -1,9 +1,10 @@
 'use client';
-import { Badge, Group, Paper, Switch, Text, Title } from '@mantine/core';
+import { Group, Paper, Switch, Text, Title } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 import { useEffect, useRef, useState } from 'react';
 import { useClient } from 'urql';
 import { OutputSubscription } from '@/graphql/drvm';
+import { Tag } from '@/parts/tag';
 
 /** Characters kept on the page; the DRVM keeps more, `drvs logs` shows it. */
 const KEPT_CHARACTERS = 64 * 1024;
@@ -73,11 +74,11 @@ export function OutputPanel({ drvm, pid, command }: { drvm: string; pid: number;
             {command}
           </Text>
           {shown.exitCode !== null && (
-            <Badge color={shown.exitCode === 0 ? 'teal' : 'orange'} variant="light" tt="none">
+            <Tag color={shown.exitCode === 0 ? 'teal' : 'orange'}>
               {shown.signal
                 ? t('signalled', { signal: shown.signal })
                 : t('exited', { code: shown.exitCode })}
-            </Badge>
+            </Tag>
           )}
         </Group>
         <Switch

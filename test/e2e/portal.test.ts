@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ProcessRow } from '@drvs/contracts';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { axeViolations, keepScreenshot, launchBrowser, signIn } from '../support/browser.js';
+import { eventually, type Stack, startStack } from '../support/stack.js';
+
+interface Person {
+  name: string;
+  password: string;
+}
+
+describe('the portal, in a real browser on the real stack', () => {
+  let stack: Stack;
+  let browser: Browser;
+  let supra: Person;
+  let member: Person;
+  let stranger: Person;
+  const contexts: BrowserContext[] = [];
+
+  const open = async (person: Person, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> => {
+    const context = await browser.newContext({
+      locale: 'en-GB',
+      viewport: { width: 1360, height: 900 },
+      ...options,
+    });
+    contexts.push(context);
+    return signIn(context, stack.url, person.name, person.password);
+  };
+
+  beforeAll(async () => {
+    browser = await launchBrowser();
+    stack = await startStack();
+    await stack.json('tenant', 'create', 'quimica');
+    const user = async (name: string, ...options: string[]): Promise<Person> => {
+      const { password } = await stack.json<{ password: string }>('user', 'create', name, ...options);
+      return { name, password };
+    };
+    supra = await user('supra', '--role', 'supra-admin');
+    member = await user('marta', '--tenant', 'demo', '--role', 'member');
+    stranger = await user('carlos', '--tenant', 'quimica', '--role', 'tenant-admin');
+  }, 300_000);
+  afterAll(async () => {
+    await browser?.close();
+    await stack?.stop();
+  }, 60_000);
+
+  it('asks who one is, and says so when it is wrong', async () => {
+    const context = await browser.newContext({ locale: 'en-GB' });
+    contexts.push(context);
+    const page = await context.newPage();
+    await page.goto(`${stack.url}/drvms`);
+    await page.waitForURL(/\/login\?next=/);
+    await page.locator('input[autocomplete=username]').fill('supra');
+    await page.locator('input[autocomplete=current-password]').fill('not it');
+    await page.locator('button[type=submit]').click();
+    await page.getByText('User name or password is wrong.').waitFor();
+    await page.locator('input[autocomplete=current-password]').fill(supra.password);
+    await page.locator('button[type=submit]').click();
+    await page.waitForURL(/\/drvms$/);
+  }, 60_000);
+
+  it('shows the cluster: nodes, what they have, which DRVM holds what', async () => {
+    const page = await open(supra);
+    for (const node of ['node1', 'node2', 'node3'])
+      await page.getByRole('link', { name: node, exact: true }).waitFor();
+    await page.getByRole('link', { name: /aula on node2: 0.2 vCPU/ }).waitFor();
+    await page.getByText('live', { exact: true }).waitFor();
+    await keepScreenshot(page, 'cluster-light-en');
+    expect(await axeViolations(page)).toEqual([]);
+  }, 60_000);
+
+  it("shows the demo program's output growing, and migrates it by its button", async () => {
+    const page = await open(supra);
+    await page.getByRole('link', { name: 'aula', exact: true }).click();
+    const output = page.getByTestId('output');
+    await eventually('the output grows', async () => {
+      const first = (await output.textContent()) ?? '';
+      await page.waitForTimeout(1_500);
+      const second = (await output.textContent()) ?? '';
+      return first.length > 60 && second.length > first.length && second.startsWith(first.slice(0, 40));
+    });
+    await keepScreenshot(page, 'drvm-light-en');
+    expect(await axeViolations(page)).toEqual([]);
+
+    const [demo] = await stack.json<ProcessRow[]>('ps', 'aula');
+    const target = ['node1', 'node2', 'node3'].find((name) => name !== demo?.node)!;
+    await page.getByRole('button', { name: `Migrate process ${demo?.pid}` }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('radio', { name: target }).click();
+    await dialog.getByRole('button', { name: 'Migrate', exact: true }).click();
+    await dialog
+      .getByText(new RegExp(`Moved from ${demo?.node} to ${target}: .* sent, paused for`))
+      .waitFor();
+    await keepScreenshot(page, 'migrated-light-en');
+    await dialog.getByRole('button', { name: 'Close' }).last().click();
+    await page.locator(`tr[data-pid="${demo?.pid}"]`).getByText(target, { exact: true }).waitFor();
+    const after = ((await output.textContent()) ?? '').length;
+    await eventually('it prints on', async () => ((await output.textContent()) ?? '').length > after);
+  }, 90_000);
+
+  it('runs a program and shows its end', async () => {
+    const page = await open(member);
+    await page.goto(`${stack.url}/drvms/aula`);
+    await page.getByRole('button', { name: 'Run a program' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Program').fill('/bin/hello');
+    await dialog.getByRole('button', { name: 'Run a program' }).click();
+    await page.getByText('exit code 0').waitFor();
+  }, 60_000);
+
+  it('speaks Spanish, on a phone, in the dark', async () => {
+    const page = await open(supra, {
+      locale: 'es-AR',
+      colorScheme: 'dark',
+      viewport: { width: 390, height: 844 },
+      isMobile: true,
+    });
+    await page.getByRole('heading', { name: 'Clúster' }).waitFor();
+    await page.getByText('en vivo', { exact: true }).waitFor();
+    await keepScreenshot(page, 'cluster-dark-es-phone');
+    expect(await axeViolations(page)).toEqual([]);
+    await page.goto(`${stack.url}/drvms/aula`);
+    await page.getByRole('heading', { name: 'Procesos' }).waitFor();
+    await keepScreenshot(page, 'drvm-dark-es-phone');
+    expect(await axeViolations(page)).toEqual([]);
+  }, 60_000);
+
+  it("shows a department's user nothing of another department", async () => {
+    const page = await open(stranger);
+    await page.goto(`${stack.url}/drvms`);
+    await page.getByText('No DRVM yet').waitFor();
+    await page.goto(`${stack.url}/drvms/aula`);
+    await page.getByText('There is no DRVM aula that you may see').waitFor();
+    await page.goto(`${stack.url}/`);
+    await page.getByRole('heading', { name: 'Cluster' }).waitFor();
+    expect(await page.content()).not.toContain('aula');
+  }, 60_000);
+
+  it('asks nothing of any other host', async () => {
+    const page = await open(supra);
+    const hosts = new Set<string>();
+    page.on('request', (request) => hosts.add(new URL(request.url()).host));
+    for (const path of ['/', '/drvms', '/drvms/aula', '/drvms/new', '/operations', '/nodes/node1']) {
+      await page.goto(`${stack.url}${path}`);
+      await page.getByRole('heading', { level: 1 }).waitFor();
+    }
+    expect([...hosts]).toEqual([new URL(stack.url).host]);
+  }, 60_000);
+});
