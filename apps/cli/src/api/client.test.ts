@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import type { OperationView } from '@drvs/contracts';
+import { describe, expect, test } from '@jest/globals';
 import { type Answering, HttpPeer, json, problem } from '../testing/http-peer.js';
 import { ApiClient } from './client.js';
 import { followOutput } from './output-stream.js';

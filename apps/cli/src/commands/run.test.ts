@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildCommandLine, runCommand, startCommand } from '../testing/command-line.js';
 import { type Answering, HttpPeer, json, problem } from '../testing/http-peer.js';
 import { collectDirectory, separateProgram } from './run.js';

@@ -1,8 +1,8 @@
 /** What a first look finds: a department, its DRVM over all nodes, and a program that computes in it. */
 import { createReadStream, existsSync } from 'node:fs';
 import {
-  DrvsError,
   type DrvmView,
+  DrvsError,
   MIN_SLICE_CPU_MILLI,
   MIN_SLICE_MEMORY_MIB,
   type OperationView,

@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import { createServer } from 'node:net';
+import { describe, expect, test } from '@jest/globals';
 import { freePort, holderOf, portNear, whyNotFree } from './ports.js';
 
 describe('ports', () => {

@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import { spawn } from 'node:child_process';
+import { describe, expect, test } from '@jest/globals';
 import { endProcess, identify, isAlive, signalProcess, waitUntilGone } from './process-identity.js';
 
 const start = (script: string) => spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });

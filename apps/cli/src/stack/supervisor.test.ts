@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type DataFolder, dataFolder, makeFolders } from './data-folder.js';
 import { takeLock } from './lock.js';
 import { rotate, tail } from './log-file.js';
@@ -11,7 +11,7 @@ import type { Part } from './parts.js';
 import { identify, isAlive } from './process-identity.js';
 import { readRunFile, writeRunFile } from './run-file.js';
 import { statusOf } from './status.js';
-import { pauseBefore, stopOrder, Supervisor } from './supervisor.js';
+import { pauseBefore, Supervisor, stopOrder } from './supervisor.js';
 
 let folder: DataFolder;
 let order: string[];

@@ -15,8 +15,8 @@ import type { Progress } from '../output/progress.js';
 import type { Shell } from '../shell.js';
 import {
   assertWhole,
-  type DataFolder,
   DATA_FORMAT,
+  type DataFolder,
   dataFolder,
   makeFolders,
   readStack,
@@ -28,7 +28,7 @@ import { DEMO_DRVM, DEMO_TENANT, keepDemo, makeDemo } from './demo.js';
 import { stopStack } from './down.js';
 import { takeLock } from './lock.js';
 import { openLog, tail } from './log-file.js';
-import { adminToken, readBootstrap, setAdminToken, STACK_MARK, urlOf } from './parts.js';
+import { adminToken, readBootstrap, STACK_MARK, setAdminToken, urlOf } from './parts.js';
 import { freePort, holderOf, portNear, whyNotFree } from './ports.js';
 import { clusterFolder, findPostmaster, initialise, isInitialised, preparePostgres } from './postgres.js';
 import { endProcess, isAlive, type ProcessIdentity } from './process-identity.js';
