@@ -245,10 +245,11 @@ class OperationRun {
 
   async #step(step: PlannedStep, signal: AbortSignal): Promise<void> {
     const deadline = Date.now() + this.performer.deadlineMs(step.action);
+    signal.throwIfAborted();
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_LONGEST_MS)) {
-      signal.throwIfAborted();
       await this.#begin(step);
       try {
+        signal.throwIfAborted();
         const key = `${this.row.id}.${step.position}.${this.#attempts[step.position]}`;
         const outcome = await this.performer.perform(step, this.#context, {
           key,
@@ -259,9 +260,10 @@ class OperationRun {
         return;
       } catch (thrown) {
         if (this.isShuttingDown) throw thrown;
-        const error = DrvsError.from(thrown);
+        // Why it was to end counts, and not what its ending looked like.
+        const error = DrvsError.from(signal.aborted ? signal.reason : thrown);
         if (!signal.aborted && PASSING.has(error.code) && Date.now() + pause < deadline) {
-          await delay(pause, undefined, { signal });
+          await delay(pause, undefined, { signal }).catch(() => undefined);
           continue;
         }
         await this.#fail(step, error);
