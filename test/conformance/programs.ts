@@ -20,13 +20,24 @@ export function assemble(text: string): Uint8Array {
 
 /**
  * Fills `mib` MiB with pseudo-random numbers, then walks over them, changing them, and prints a line of eight
- * hexadecimal digits (all that it has seen and done) `lines` times, `rounds` steps apart.
+ * hexadecimal digits (all that it has seen and done) `lines` times, `rounds` steps and `sleepMs` apart.
  */
-export function walker({ mib, lines, rounds }: { mib: number; lines: number; rounds: number }): Uint8Array {
+export function walker({
+  mib,
+  lines,
+  rounds,
+  sleepMs = 0,
+}: {
+  mib: number;
+  lines: number;
+  rounds: number;
+  sleepMs?: number;
+}): Uint8Array {
   const base = 65_536;
   const mask = mib * 1_048_576 - 4;
   return assemble(`(module
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") ${mib * 16 + 1})
     (data (i32.const 0) "\\10\\00\\00\\00\\09\\00\\00\\00")
     (global $sum (mut i32) (i32.const 1))
@@ -42,6 +53,10 @@ export function walker({ mib, lines, rounds }: { mib: number; lines: number; rou
         (br_if $digits (i32.lt_u (local.get $i) (i32.const 8))))
       (i32.store8 (i32.const 24) (i32.const 10))
       (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+    (func $sleep
+      (i32.store (i32.const 1016) (i32.const 1))
+      (i64.store (i32.const 1024) (i64.const ${sleepMs * 1_000_000}))
+      (drop (call $poll (i32.const 1000) (i32.const 1100) (i32.const 1) (i32.const 1200))))
     (func (export "_start") (local $at i32) (local $x i32) (local $line i32) (local $i i32)
       (local.set $x (i32.const 7))
       (loop $fill
@@ -59,6 +74,7 @@ export function walker({ mib, lines, rounds }: { mib: number; lines: number; rou
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
           (br_if $walk (i32.lt_u (local.get $i) (i32.const ${rounds}))))
         (call $line)
+        ${sleepMs > 0 ? '(call $sleep)' : ''}
         (local.set $line (i32.add (local.get $line) (i32.const 1)))
         (br_if $lines (i32.lt_u (local.get $line) (i32.const ${lines}))))))`);
 }

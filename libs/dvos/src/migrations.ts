@@ -54,7 +54,7 @@ export class Migrations {
   readonly #coordinator = new MigrationCoordinator(Math.floor(Date.now() / 1000) * IDS_PER_SECOND);
   readonly #waiters = new Map<number, Waiter[]>();
   /** When the image of a migration was complete at its target, and how long it had been frozen by then. */
-  readonly #frozen = new Map<number, { frozenMs: number; at: number }>();
+  readonly #frozen = new Map<number, { frozenMs: number; rounds: number; at: number }>();
   /** To be given when the source has let go too, so that who has the answer can migrate the process again at once. */
   readonly #answers = new Set<{ endpoint: ProcessEntry['endpoint']; give(): void }>();
   /** Of migrations that the coordinator remembers, by their request keys. */
@@ -154,10 +154,10 @@ export class Migrations {
         case 'start': {
           await this.#o.provide(effect.to, this.#o.entryOf(endpoint)?.programHash ?? '');
           const depart = { id, endpoint, to: effect.to };
-          const { bytes, frozenMs } = await systask('systask.depart', depart, {
+          const { bytes, frozenMs, rounds } = await systask('systask.depart', depart, {
             timeoutMs: DEPART_TIMEOUT_MS,
           });
-          this.#frozen.set(id, { frozenMs, at: performance.now() });
+          this.#frozen.set(id, { frozenMs, rounds, at: performance.now() });
           this.#step({ kind: 'prepared', id, bytes, at: effect.to });
           return;
         }
@@ -196,13 +196,14 @@ export class Migrations {
   }
 
   #finish({ id, request, outcome }: MigrationEffect & { kind: 'finished' }): void {
+    const rounds = this.#frozen.get(id)?.rounds ?? 1;
     this.#frozen.delete(id);
     const entry = this.#o.entryOf(request.endpoint);
     if (entry !== undefined && entry.ending === null) entry.state = 'alive';
     const waiters = this.#waiters.get(id) ?? [];
     this.#waiters.delete(id);
     if (outcome.isMoved) {
-      const result = this.#resultOf(request, outcome);
+      const result = this.#resultOf(request, outcome, rounds);
       this.#results.set(request.requestKey, result);
       for (const oldest of this.#results.keys()) {
         if (this.#results.size <= RESULTS_MOST) break;
@@ -225,8 +226,9 @@ export class Migrations {
   #resultOf(
     { pid, from, to }: { pid: number; from: number; to: number },
     { bytes, pauseMs, totalMs }: { bytes: number; pauseMs: number; totalMs: number },
+    rounds: number,
   ): MigrationResult {
     const { nodes } = this.#o;
-    return { pid, from: nodes.nameOf(from), to: nodes.nameOf(to), bytes, pauseMs, totalMs, rounds: 1 };
+    return { pid, from: nodes.nameOf(from), to: nodes.nameOf(to), bytes, pauseMs, totalMs, rounds };
   }
 }

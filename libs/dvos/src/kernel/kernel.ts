@@ -10,7 +10,7 @@ import {
 } from '@drvs/drvmm-core';
 import { type Ending, endingOfSignal } from './ending.js';
 import { packRecord, unpackRecord } from './image.js';
-import { applyPart, damaged, memoryParts } from './machine-state.js';
+import { applyPart, BLOCK_BYTES, changedBlocks, damaged, memoryParts, PART_BYTES } from './machine-state.js';
 import type { CompiledModule, Modules } from './modules.js';
 import { GuestProcess, PAGE_BYTES, type ProcessHost, type ProcessIdentity, Wait } from './process.js';
 import type { Processor } from './processor.js';
@@ -24,6 +24,11 @@ export interface ProcessCounters {
   readonly state: 'running' | 'waiting' | 'stopped' | 'migrating';
   readonly cpuMs: number;
   readonly memoryBytes: number;
+}
+
+/** A process before its record has come. */
+export interface ProcessOutline extends ProcessIdentity {
+  readonly memoryPages: number;
 }
 
 /** Migrations remembered as called off: more than can be under way in a DRVM. */
@@ -198,12 +203,44 @@ export class Kernel implements ProcessHost {
     this.scheduler.admit(process);
   }
 
-  /** A frozen process as it travels: its record, and its memory in parts made one at a time. */
-  depart(endpoint: Endpoint): { record: Uint8Array; parts: Iterable<Uint8Array> } {
+  /** What a target must know of a process to make ready for it; null when it has not begun. */
+  outline(endpoint: Endpoint): ProcessOutline | null {
+    const process = this.#resident(endpoint);
+    if (!process.isSuspended) return null;
+    const { pid, args, env, programHash, memoryBytes } = process;
+    return { endpoint, pid, args, env, programHash, memoryPages: memoryBytes / PAGE_BYTES };
+  }
+
+  /**
+   * The memory of a process that goes on meanwhile, in parts; `shadow` becomes what they say. Between two parts the
+   * process may run, grow, or end (then there are no more).
+   */
+  *preCopy(endpoint: Endpoint, shadow: Uint8Array): Generator<Uint8Array> {
+    for (let at = 0; at < shadow.length; at += PART_BYTES) {
+      const process = this.#processes.get(endpoint);
+      if (process === undefined) return;
+      process.materialize();
+      const piece = shadow.subarray(at, at + PART_BYTES);
+      piece.set(process.bytes().subarray(at, at + piece.length));
+      yield* memoryParts(piece, undefined, at / BLOCK_BYTES);
+    }
+  }
+
+  /**
+   * A frozen process as it travels: its record, and its memory in parts made one at a time, without what the target
+   * has of it by `preCopy`.
+   */
+  depart(
+    endpoint: Endpoint,
+    shadow: Uint8Array | null = null,
+  ): { record: Uint8Array; parts: Iterable<Uint8Array> } {
     const process = this.#resident(endpoint);
     if (!process.isFrozen) throw new DrvsError('Internal', `process ${process.pid} is not frozen`);
     const record = packRecord(process.pack(this.ipc.extract(endpoint)));
-    return { record, parts: process.isSuspended ? memoryParts(process.bytes()) : [] };
+    if (!process.isSuspended) return { record, parts: [] };
+    const memory = process.bytes();
+    const blocks = shadow === null ? undefined : changedBlocks(memory, shadow);
+    return { record, parts: memoryParts(memory, blocks) };
   }
 
   /** The process lives at `to` now: what is left of it here goes, and who still speaks to it here is sent there. */
@@ -218,39 +255,53 @@ export class Kernel implements ProcessHost {
   // ---- migration: the side that it comes to
 
   /**
-   * The record of migration `id` has come.
-   * @throws DrvsError when there is no room, the record is not whole, or the migration was called off before.
+   * A process will come by migration `id`: makes room and a machine for it.
+   * @throws DrvsError when there is no room, or the migration was called off before.
    */
-  arrive(id: number, recordBytes: Uint8Array): void {
+  expect(id: number, outline: ProcessOutline, hasBegun = true): void {
     if (this.#calledOff.has(id)) throw new DrvsError('MigrationFailed', 'the migration was called off');
-    const packed = unpackRecord(recordBytes);
-    const { record } = packed;
-    const endpoint = record.endpoint as Endpoint;
-    const module = this.modules.get(record.programHash);
+    if (this.#arrivals.has(id)) throw new DrvsError('MigrationFailed', 'the process is arriving already');
+    const { pid, programHash, memoryPages } = outline;
+    const module = this.modules.get(programHash);
     if (module === undefined) {
-      throw new DrvsError('MigrationFailed', `the program of process ${record.pid} is not on the target yet`);
+      throw new DrvsError('MigrationFailed', `the program of process ${pid} is not on the target yet`);
     }
-    const bytes = record.memoryPages * PAGE_BYTES;
-    this.#makeRoom(bytes, `process ${record.pid}`);
-    const process = new GuestProcess(this, { ...record, endpoint }, module, record.monotonicMs);
+    const bytes = memoryPages * PAGE_BYTES;
+    this.#makeRoom(bytes, `process ${pid}`);
+    const process = new GuestProcess(this, outline, module);
     try {
-      process.materialize();
-      if (record.isSuspended) process.restoreMachine(record);
+      if (hasBegun) process.prepareMachine(memoryPages);
     } catch (error) {
       this.release(bytes);
-      throw new DrvsError(
-        'MigrationFailed',
-        `the target cannot take on process ${record.pid}: ${String(error)}`,
-        {
-          cause: error,
-        },
-      );
+      throw new DrvsError('MigrationFailed', `the target cannot take on process ${pid}: ${String(error)}`, {
+        cause: error,
+      });
     }
-    process.takeOn(packed);
+    process.memoryBytes = bytes;
     process.isFrozen = true;
     this.modules.retain(module);
-    const checksum = crc32(recordBytes);
-    this.#arrivals.set(id, { process, ipc: packed.ipc, checksum, isInstalled: false });
+    this.#arrivals.set(id, { process, ipc: null, checksum: 0, isInstalled: false });
+  }
+
+  /** The record of migration `id` has come. @throws DrvsError as `expect`, and when the record is not whole. */
+  arrive(id: number, recordBytes: Uint8Array): void {
+    const packed = unpackRecord(recordBytes);
+    const { record } = packed;
+    if (!this.#arrivals.has(id)) {
+      const outline = { ...record, endpoint: record.endpoint as Endpoint };
+      this.expect(id, outline, record.isSuspended);
+    }
+    const arrival = this.#arriving(id);
+    const { process } = arrival;
+    const more = record.memoryPages * PAGE_BYTES - process.memoryBytes;
+    if (more > 0) {
+      this.#makeRoom(more, `process ${record.pid}`);
+      process.memoryBytes += more;
+    }
+    if (record.isSuspended) process.restoreMachine(record);
+    process.takeOn(packed);
+    arrival.ipc = packed.ipc;
+    arrival.checksum = crc32(recordBytes, arrival.checksum);
   }
 
   addPart(id: number, part: Uint8Array): void {
@@ -266,6 +317,7 @@ export class Kernel implements ProcessHost {
     if (arrival.checksum !== checksum) {
       throw damaged(`checksum ${arrival.checksum.toString(16)}, sent as ${checksum.toString(16)}`);
     }
+    if (arrival.ipc === null) throw damaged('its record is missing');
     this.ipc.install(arrival.process.endpoint, arrival.process, PEER_PRIVILEGES, arrival.ipc);
     arrival.isInstalled = true;
   }
@@ -360,8 +412,9 @@ export class Kernel implements ProcessHost {
 
 interface Arrival {
   readonly process: GuestProcess;
-  readonly ipc: Uint8Array;
-  /** Of the record and the parts, in order. */
+  /** Of the record; null before it has come. */
+  ipc: Uint8Array | null;
+  /** Of the record and the parts, in the order of their sending. */
   checksum: number;
   isInstalled: boolean;
 }

@@ -136,32 +136,47 @@ export function restoreTables(
 }
 
 /**
- * The parts of a memory, one at a time: comparing runs at memory speed, each part is one copy into the same buffer. A
- * part is valid until the next one is asked for.
+ * The parts of a memory that hold `blocks` (by default those that are not all zero), one at a time: each is one copy into
+ * the same buffer, and valid until the next one is asked for. `memory` begins at block `firstBlock` of the whole.
  */
-export function* memoryParts(memory: Uint8Array): Generator<Uint8Array> {
+export function* memoryParts(
+  memory: Uint8Array,
+  blocks: Iterable<number> = nonZeroBlocks(memory),
+  firstBlock = 0,
+): Generator<Uint8Array> {
   const part = Buffer.allocUnsafeSlow(Math.min(PART_BYTES, memory.length) + BLOCK_BYTES + RUN_HEADER_BYTES);
   let filled = 0;
-  /** Where the header of the run being written is; -1: no run is. */
+  /** Where the header of the run being written is, and the block that would continue it. */
   let run = -1;
-  for (const block of nonZeroBlocks(memory)) {
-    if (run >= 0 && part.readUInt32LE(run) + part.readUInt32LE(run + 4) !== block) run = -1;
-    if (run < 0) {
+  let next = -1;
+  for (const block of blocks) {
+    if (block !== next) {
       run = filled;
-      part.writeUInt32LE(block, run);
+      part.writeUInt32LE(firstBlock + block, run);
       part.writeUInt32LE(0, run + 4);
       filled += RUN_HEADER_BYTES;
     }
     part.writeUInt32LE(part.readUInt32LE(run + 4) + 1, run + 4);
     part.set(memory.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES), filled);
     filled += BLOCK_BYTES;
-    if (filled >= PART_BYTES || filled + RUN_HEADER_BYTES + BLOCK_BYTES > part.length) {
+    next = block + 1;
+    if (filled + RUN_HEADER_BYTES + BLOCK_BYTES > part.length) {
       yield part.subarray(0, filled);
       filled = 0;
-      run = -1;
+      next = -1;
     }
   }
   if (filled > 0) yield part.subarray(0, filled);
+}
+
+/** Numbers of the blocks that differ from an earlier copy of the memory; beyond its end, from zero. */
+export function* changedBlocks(memory: Uint8Array, shadow: Uint8Array): Generator<number> {
+  const now = Buffer.from(memory.buffer, memory.byteOffset, memory.length);
+  for (let at = 0; at < shadow.length; at += BLOCK_BYTES) {
+    if (now.compare(shadow, at, at + BLOCK_BYTES, at, at + BLOCK_BYTES) !== 0) yield at / BLOCK_BYTES;
+  }
+  const first = shadow.length / BLOCK_BYTES;
+  for (const block of nonZeroBlocks(memory.subarray(shadow.length))) yield first + block;
 }
 
 /** Numbers of the blocks that are not all zero. */

@@ -155,7 +155,6 @@ export class GuestProcess implements Caller, Owner, Sleeper {
     readonly host: ProcessHost,
     identity: ProcessIdentity,
     readonly module: CompiledModule,
-    monotonicMs = 0,
   ) {
     this.endpoint = identity.endpoint;
     this.pid = identity.pid;
@@ -163,7 +162,7 @@ export class GuestProcess implements Caller, Owner, Sleeper {
     this.env = identity.env;
     this.programHash = identity.programHash;
     this.memoryBytes = module.meta.memory.initialPages * PAGE_BYTES;
-    this.clockOffsetMs = monotonicMs - performance.now();
+    this.clockOffsetMs = -performance.now();
   }
 
   // ---- Caller
@@ -282,6 +281,7 @@ export class GuestProcess implements Caller, Owner, Sleeper {
     if (this.#away === null) return;
     const { parts, ...state } = this.#away;
     this.#away = null;
+    this.prepareMachine(state.memoryPages);
     this.restoreMachine(state);
     for (const part of parts) applyPart(this.#bytes, part);
   }
@@ -308,21 +308,30 @@ export class GuestProcess implements Caller, Owner, Sleeper {
     };
   }
 
-  /** Takes on a state: the memory becomes that large and all zero, for `applyPart` to fill. */
-  restoreMachine({ globals, tables, memoryPages }: MachineState): void {
+  /** Makes a machine whose memory is so large and all zero, for `applyPart` to fill. */
+  prepareMachine(memoryPages: number): void {
     this.materialize();
-    const exports = this.#exports as unknown as WebAssembly.Exports;
-    const { memory } = this.#exports!;
-    const pages = this.#bytes.length / PAGE_BYTES;
-    if (memoryPages > pages) memory.grow(memoryPages - pages);
-    this.#refreshMemory();
     // What instantiation has written: the same blocks in each machine of the module.
     this.module.dataBlocks ??= [...nonZeroBlocks(this.#bytes)];
     for (const block of this.module.dataBlocks) {
       this.#bytes.fill(0, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
     }
+    this.#growTo(memoryPages);
+  }
+
+  /** Takes on globals and tables, and the memory's size if it has grown since it was prepared. */
+  restoreMachine({ globals, tables, memoryPages }: MachineState): void {
+    const exports = this.#exports as unknown as WebAssembly.Exports;
+    this.#growTo(memoryPages);
     restoreGlobals(exports, this.module.meta, globals);
     restoreTables(exports, this.module.meta, tables, this.#functionNames);
+  }
+
+  #growTo(memoryPages: number): void {
+    const pages = this.#bytes.length / PAGE_BYTES;
+    if (memoryPages <= pages) return;
+    this.#exports!.memory.grow(memoryPages - pages);
+    this.#refreshMemory();
   }
 
   /** All but the memory's contents, for the journey; the process is frozen and stays so. */
@@ -362,6 +371,7 @@ export class GuestProcess implements Caller, Owner, Sleeper {
   /** The other side of `pack`: everything but the machine, which `restoreMachine` takes on. */
   takeOn({ record, stack, reply }: PackedRecord): void {
     this.memoryBytes = record.memoryPages * PAGE_BYTES;
+    this.clockOffsetMs = record.monotonicMs - performance.now();
     this.isSuspended = record.isSuspended;
     this.savedStack = stack;
     this.savedStackBytes = stack.length;

@@ -3,13 +3,14 @@ import { DrvsError, type RpcPeer } from '@drvs/contracts';
 import type { Endpoint } from '@drvs/drvmm-core';
 import { z } from 'zod';
 import type { Ending } from './ending.js';
-import type { Kernel } from './kernel.js';
+import type { Kernel, ProcessOutline } from './kernel.js';
+import { PAGE_BYTES } from './process.js';
 
 /**
  * The system task of a container: what PM at home has its kernel do, and how kernels hand processes to each other.
  *
  *     home ──start, signal, counters, depart, rollback, departed, activate, callOff──▶ any container
- *     source ──record, part…, install──▶ target         (straight, while home waits for `depart`)
+ *     source ──expect, part…, record, part…, install──▶ target  (straight, while home waits for `depart`)
  *     any container ──ended──▶ home                      (again and again until home has it)
  *
  * The calls go over the control lane of the transport. Each may be made twice without harm: endpoints are never used
@@ -64,6 +65,8 @@ const Departed = z.object({
   bytes: z.number(),
   /** Milliseconds from the freeze to the target's word that all is there. */
   frozenMs: z.number(),
+  /** 1: all was sent while it stood still; 2: only what had changed since a first copy. */
+  rounds: z.int(),
 });
 export type Departed = z.infer<typeof Departed>;
 
@@ -100,6 +103,8 @@ export const SystaskMethods = {
     params: z.object({ id: z.int() }),
     result: z.object({ isInstalled: z.boolean() }),
   },
+  /** From the source: this process will come, and its memory before its record. */
+  'systask.expect': { params: Identity.extend({ id: z.int(), memoryPages: z.int() }), result: z.object({}) },
   /** From the source. Body: the record. */
   'systask.record': { params: z.object({ id: z.int() }), result: z.object({}) },
   /** From the source. Body: a part of the memory. */
@@ -123,6 +128,8 @@ const PARTS_UNDER_WAY = 32;
 const PART_TIMEOUT_MS = 10_000;
 /** The guests of a node let a small image pass before them; a large one shares the thread with them. */
 const HOLD_MS = 20;
+/** A copy of so much memory fits beside the DVOS in its part of the node's memory. Larger images are sent at a standstill. */
+const SHADOW_BYTES_MOST = 32 * 1024 * 1024;
 /** A frozen process may have to end a copy first; looked at so often, so far apart. */
 const FREEZE_TRIES = 100;
 const FREEZE_RETRY_MS = 2;
@@ -205,6 +212,9 @@ export class Systask {
         return {};
       case 'systask.arrived':
         return { isInstalled: kernel.isInstalled(p.id) };
+      case 'systask.expect':
+        kernel.expect(p.id, { ...(params as Params<'systask.expect'>), endpoint });
+        return {};
       case 'systask.record':
         kernel.scheduler.hold(HOLD_MS);
         kernel.arrive(p.id, body);
@@ -236,11 +246,18 @@ export class Systask {
     const departure = { id, abort: new AbortController() };
     this.#departures.set(endpoint, departure);
     try {
-      await this.#freeze(endpoint, departure.abort.signal);
+      const { signal } = departure.abort;
+      const sending = new Sending(target, id, signal);
+      const shadow = await this.#preCopy(endpoint, sending);
+      await this.#freeze(endpoint, signal);
       const began = performance.now();
       this.#kernel.scheduler.hold(HOLD_MS);
-      const bytes = await this.#send(id, endpoint, target, departure.abort.signal);
-      return { bytes, frozenMs: performance.now() - began };
+      const { record, parts } = this.#kernel.depart(endpoint, shadow);
+      sending.record(record);
+      for (const part of parts) await sending.part(part);
+      await sending.end();
+      const frozenMs = performance.now() - began;
+      return { bytes: sending.bytes, frozenMs, rounds: shadow === null ? 1 : 2 };
     } finally {
       this.#kernel.scheduler.resume();
       if (this.#departures.get(endpoint) === departure) this.#departures.delete(endpoint);
@@ -270,32 +287,76 @@ export class Systask {
     }
   }
 
-  /** The calls of a small image are all on their way before the first is answered: one round trip. */
-  async #send(id: number, endpoint: Endpoint, target: RpcPeer, signal: AbortSignal): Promise<number> {
-    const { record, parts } = this.#kernel.depart(endpoint);
-    let checksum = crc32(record);
-    const options = { timeoutMs: PART_TIMEOUT_MS, signal };
-    let bytes = record.length;
-    const underWay: Promise<unknown>[] = [];
-    const send = (method: string, params: object, body?: Uint8Array) => {
-      const call = target.call(method, params, { ...options, body });
-      // Awaited in turn below; one that fails before its turn must not count as a failure that nobody looks at.
-      call.catch(() => undefined);
-      underWay.push(call);
-    };
-    send('systask.record', { id }, record);
-    for (const part of parts) {
-      checksum = crc32(part, checksum);
-      bytes += part.length;
-      send('systask.part', { id }, part);
-      if (underWay.length > PARTS_UNDER_WAY) await underWay.shift();
-      // What was written leaves now, while the next part is packed.
-      else await new Promise((resolve) => setImmediate(resolve));
-      signal.throwIfAborted();
-    }
-    send('systask.install', { id, checksum });
-    await Promise.all(underWay);
-    return bytes;
+  /**
+   * Sends the memory while the process goes on, so that only what has changed since must be sent while it stands still.
+   * @returns what the target has of it; null when it was not worth it.
+   */
+  async #preCopy(endpoint: Endpoint, sending: Sending): Promise<Uint8Array | null> {
+    const outline = this.#kernel.outline(endpoint);
+    if (outline === null) return null;
+    const bytes = outline.memoryPages * PAGE_BYTES;
+    if (bytes > SHADOW_BYTES_MOST) return null;
+    sending.expect(outline);
+    const shadow = new Uint8Array(bytes);
+    for (const part of this.#kernel.preCopy(endpoint, shadow)) await sending.part(part);
+    await sending.settled();
+    return shadow;
+  }
+}
+
+/** The calls that carry one image to its target, pipelined: what is small costs one round trip. */
+class Sending {
+  bytes = 0;
+  #checksum = 0;
+  #underWay: Promise<unknown>[] = [];
+
+  constructor(
+    private readonly target: RpcPeer,
+    private readonly id: number,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  expect(outline: ProcessOutline): void {
+    this.#call('systask.expect', { id: this.id, ...outline });
+  }
+
+  record(record: Uint8Array): void {
+    this.#count(record);
+    this.#call('systask.record', { id: this.id }, record);
+  }
+
+  /** The part's buffer may be used again when this returns. */
+  async part(part: Uint8Array): Promise<void> {
+    this.#count(part);
+    this.#call('systask.part', { id: this.id }, part);
+    if (this.#underWay.length > PARTS_UNDER_WAY) await this.#underWay.shift();
+    // What was written leaves now, while the next part is packed.
+    else await new Promise((resolve) => setImmediate(resolve));
+    this.signal.throwIfAborted();
+  }
+
+  /** The target has taken all so far. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#underWay);
+    this.#underWay = [];
+    this.signal.throwIfAborted();
+  }
+
+  async end(): Promise<void> {
+    this.#call('systask.install', { id: this.id, checksum: this.#checksum });
+    await this.settled();
+  }
+
+  #count(bytes: Uint8Array): void {
+    this.bytes += bytes.length;
+    this.#checksum = crc32(bytes, this.#checksum);
+  }
+
+  #call(method: string, params: object, body?: Uint8Array): void {
+    const call = this.target.call(method, params, { timeoutMs: PART_TIMEOUT_MS, signal: this.signal, body });
+    // Awaited in turn; one that fails before its turn must not count as a failure that nobody looks at.
+    call.catch(() => undefined);
+    this.#underWay.push(call);
   }
 }
 
