@@ -20,3 +20,5 @@ export type {
   SliceRecord,
 } from './snapshot/cluster-snapshot.js';
 export { Ledger } from './snapshot/ledger.js';
+export type { ContenderName } from './simulation/contenders.js';
+export { type DayOptions, type DayReport, simulateDay } from './simulation/day.js';

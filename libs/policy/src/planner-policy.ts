@@ -70,7 +70,7 @@ export const DEFAULT_POLICY: PlannerPolicy = {
   coldHoldSeconds: 2400,
   coolDownSeconds: 1800,
   movesPerHourPerNode: 4,
-  balance: { horizonSeconds: 600, payback: 2, gainMin: 0.1 },
+  balance: { horizonSeconds: 600, payback: 2, gainMin: 0.25 },
   power: {
     nodesMin: 1,
     headroomKept: 0.15,

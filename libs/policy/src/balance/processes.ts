@@ -96,6 +96,13 @@ const cpu = (amounts: Float64Array, slice: number): string =>
 function mayMove({ ledger, input }: Balancing, process: number, source: number, target: number): boolean {
   const to = ledger.sliceNode[target];
   if (ledger.isOpen[to] === 0) return false;
+  const { hotUtilisation } = input.policy;
+  const more = input.snapshot.processes[process].cpuMilli;
+  const atSlice = target * CLASS_COUNT + CPU;
+  const atNode = to * CLASS_COUNT + CPU;
+  // Neither the slice nor its node may become hot by what comes.
+  if (ledger.sliceLoad[atSlice] + more > hotUtilisation * ledger.sliceHeld[atSlice]) return false;
+  if (ledger.load[atNode] + more > hotUtilisation * ledger.capacity[atNode]) return false;
   const memoryMiB = Math.ceil(input.snapshot.processes[process].imageBytes / MIB);
   if (ledger.sliceUsedMiB[target] + memoryMiB > ledger.sliceHeld[target * CLASS_COUNT + MEMORY]) return false;
   return ledger.mayReplicaMove(process, ledger.sliceNode[source], to);

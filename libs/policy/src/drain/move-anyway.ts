@@ -2,7 +2,7 @@ import type { PlanStep } from '../plan/plan.js';
 import type { Rejections } from '../plan/rejections.js';
 import { makeRoom, moveSlice } from '../plan/slice-step.js';
 import type { PlannerPolicy } from '../planner-policy.js';
-import { describeAmounts } from '../snapshot/amounts.js';
+import { CLASS_COUNT, describeAmounts } from '../snapshot/amounts.js';
 import { type Ledger, read } from '../snapshot/ledger.js';
 import { sliceName } from '../snapshot/order.js';
 import { explainNoTarget, findTarget, type TargetWish } from '../snapshot/target.js';
@@ -45,7 +45,7 @@ export function moveAnyway(
     steps.push(woken.step);
     target = woken.node;
   }
-  steps.push(...makeRoom(ledger, target, slice));
+  steps.push(...makeRoom(ledger, target, ledger.sliceFloor, slice * CLASS_COUNT));
   steps.push(moveSlice(ledger, slice, target, policy.migration, because, action));
   return steps;
 }

@@ -66,8 +66,10 @@ export class ClusterState {
     return this.#on(nodeId).values();
   }
 
-  processesOf(drvmId: string): Iterable<ProcessRecord> {
-    return this.#of(drvmId).values();
+  sliceOf(drvmId: string, nodeId: string): SliceRecord {
+    const slice = this.#on(nodeId).get(drvmId);
+    if (!slice) throw conflict(`${drvmId} has no slice on ${nodeId}`);
+    return slice;
   }
 
   /** The present state; its records are those of this object, good until the next change. */

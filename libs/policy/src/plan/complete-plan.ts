@@ -30,7 +30,7 @@ export function completePlan(
   }
   const cost = costOf(steps);
   return {
-    id: `${kind}-${fingerprint(JSON.stringify([kind, snapshot.id, snapshot.atMs, policy, seed, steps]))}`,
+    id: `${kind}-${fingerprint(JSON.stringify([kind, snapshot.id, snapshot.atMs, policy, seed, steps.length, after]))}`,
     kind,
     snapshot: snapshot.id,
     steps,

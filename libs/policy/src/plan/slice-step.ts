@@ -47,15 +47,15 @@ export function moveSlice(
 }
 
 /**
- * Takes back what borrowers on a node hold above their floors until the floor of `slice` is free there: the largest
- * loan first. The caller has seen that it suffices.
+ * Takes back what borrowers on a node hold above their floors until `amounts` (one number per class, at `offset`) are
+ * free there: the largest loan first. The caller has seen that it suffices.
  */
-export function makeRoom(ledger: Ledger, node: number, slice: number): PlanStep[] {
+export function makeRoom(ledger: Ledger, node: number, amounts: Float64Array, offset: number): PlanStep[] {
   const others = [...ledger.slicesOn[node]];
   const before = heldByDrvm(ledger, others);
   for (let c = 0; c < CLASS_COUNT; c++) {
     const at = node * CLASS_COUNT + c;
-    const needed = ledger.sliceFloor[slice * CLASS_COUNT + c];
+    const needed = amounts[offset + c];
     const loanOf = (other: number): number =>
       ledger.sliceHeld[other * CLASS_COUNT + c] - ledger.sliceFloor[other * CLASS_COUNT + c];
     others.sort((a, b) => loanOf(b) - loanOf(a) || a - b);

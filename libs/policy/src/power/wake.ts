@@ -10,8 +10,8 @@ import { Ledger } from '../snapshot/ledger.js';
 export interface WakeInput extends PlanInput {
   /** CPU that is expected to be wanted when a node that is woken now would be up; null when nobody knows. */
   forecastCpuMilli?: number | null;
-  /** Slices that wait for room. */
-  waiting?: readonly ResourceAmounts[];
+  /** Requests that wait for room: each a list of slices, which go to nodes of their own. */
+  waiting?: readonly (readonly ResourceAmounts[])[];
 }
 
 /**
@@ -81,33 +81,44 @@ export function planWake(input: WakeInput): Plan {
       );
     }
   }
-  for (const amounts of input.waiting ?? []) {
-    const fits = (room: Float64Array, node: number): boolean =>
-      RESOURCE_CLASSES.every((name, c) => amounts[name] <= room[node * CLASS_COUNT + c]);
-    const place = ledger.nodes.findIndex(
-      ({ state }, node) =>
-        (ledger.isOpen[node] === 1 || state === 'powering-on') && fits(ledger.floorFree, node),
-    );
-    let node = place;
-    if (place < 0) {
-      if (steps.length >= power.switchesMax) {
-        rejections.add(describeAmounts(amounts), 'surge-limit');
-        continue;
-      }
-      const at = asleep.findIndex((sleeper) => fits(ledger.capacity, sleeper));
-      if (at < 0) {
-        rejections.add(describeAmounts(amounts), asleep.length === 0 ? 'no-room' : 'too-large');
-        continue;
-      }
-      node = asleep.splice(at, 1)[0];
-      ledger.isOpen[node] = 1;
-      wake(node, 'request-waits', `${describeAmounts(amounts)} are asked for and fit on no node that is on`);
+  for (const request of input.waiting ?? []) {
+    const taken = new Set<number>();
+    for (const amounts of request) {
+      const node = placeOrWake(amounts, taken);
+      if (node < 0) continue;
+      taken.add(node);
+      ledger.deduct(
+        node,
+        Float64Array.from(RESOURCE_CLASSES, (name) => amounts[name]),
+        0,
+      );
     }
-    ledger.deduct(
-      node,
-      Float64Array.from(RESOURCE_CLASSES, (name) => amounts[name]),
-      0,
-    );
   }
   return completePlan('power', input, steps, rejections);
+
+  /** A node that is on or coming and has room, or else one that is woken for it; -1 for none. */
+  function placeOrWake(amounts: ResourceAmounts, taken: ReadonlySet<number>): number {
+    const fits = (room: Float64Array, node: number): boolean =>
+      RESOURCE_CLASSES.every((name, c) => amounts[name] <= room[node * CLASS_COUNT + c]);
+    const present = ledger.nodes.findIndex(
+      ({ state }, node) =>
+        (ledger.isOpen[node] === 1 || state === 'powering-on') &&
+        !taken.has(node) &&
+        fits(ledger.floorFree, node),
+    );
+    if (present >= 0) return present;
+    if (steps.length >= power.switchesMax) {
+      rejections.add(describeAmounts(amounts), 'surge-limit');
+      return -1;
+    }
+    const at = asleep.findIndex((sleeper) => fits(ledger.capacity, sleeper));
+    if (at < 0) {
+      rejections.add(describeAmounts(amounts), asleep.length === 0 ? 'no-room' : 'too-large');
+      return -1;
+    }
+    const [node] = asleep.splice(at, 1);
+    ledger.isOpen[node] = 1;
+    wake(node, 'request-waits', `${describeAmounts(amounts)} are asked for and fit on no node that is on`);
+    return node;
+  }
 }

@@ -45,6 +45,9 @@ export class Ledger {
   /** Indexes of the processes of each slice. */
   readonly processesIn: number[][];
   readonly #sliceWanted: Float64Array;
+  /** Reckoned when asked for, and again after a change (NaN): a power is dear. */
+  readonly #nodeStrain: Float64Array;
+  readonly #sliceStrain: Float64Array;
   readonly #domain: Int32Array;
   readonly #domainCount: number;
   readonly #inverse: Float64Array;
@@ -101,6 +104,8 @@ export class Ledger {
     this.sliceFloor = new Float64Array(s * CLASS_COUNT);
     this.sliceLoad = new Float64Array(s * CLASS_COUNT);
     this.#sliceWanted = new Float64Array(s * CLASS_COUNT);
+    this.#nodeStrain = new Float64Array(n).fill(Number.NaN);
+    this.#sliceStrain = new Float64Array(s).fill(Number.NaN);
     this.sliceUsedMiB = new Float64Array(s);
     this.processesIn = Array.from({ length: s }, () => []);
     const sliceAt = new Map<number, number>();
@@ -125,10 +130,19 @@ export class Ledger {
     this.#group = new Int32Array(processes.length).fill(-1);
     const groups = new Map<string, number>();
     const apart: number[] = [];
+    // Processes of one slice tend to come one after another: most look-ups are those of the one before.
+    let lastDrvm = '';
+    let lastNode = '';
+    let drvm = -1;
+    let slice: number | undefined;
     for (let process = 0; process < processes.length; process++) {
       const { drvmId, nodeId, replicaGroup } = processes[process];
-      const drvm = known(drvmIndex, drvmId, 'DRVM');
-      const slice = sliceAt.get(drvm * n + known(nodeIndex, nodeId, 'node'));
+      if (drvmId !== lastDrvm || nodeId !== lastNode || slice === undefined) {
+        drvm = known(drvmIndex, drvmId, 'DRVM');
+        slice = sliceAt.get(drvm * n + known(nodeIndex, nodeId, 'node'));
+        lastDrvm = drvmId;
+        lastNode = nodeId;
+      }
       if (slice === undefined) {
         throw new DrvsError(
           'InvalidInput',
@@ -156,11 +170,21 @@ export class Ledger {
   }
 
   nodeStrain(node: number): number {
-    return strainOf(this.load[node * CLASS_COUNT + CPU], this.capacity[node * CLASS_COUNT + CPU]);
+    const known = this.#nodeStrain[node];
+    if (!Number.isNaN(known)) return known;
+    const at = node * CLASS_COUNT + CPU;
+    const strain = strainOf(this.load[at], this.capacity[at]);
+    this.#nodeStrain[node] = strain;
+    return strain;
   }
 
   sliceStrain(slice: number): number {
-    return strainOf(this.sliceLoad[slice * CLASS_COUNT + CPU], this.sliceHeld[slice * CLASS_COUNT + CPU]);
+    const known = this.#sliceStrain[slice];
+    if (!Number.isNaN(known)) return known;
+    const at = slice * CLASS_COUNT + CPU;
+    const strain = strainOf(this.sliceLoad[at], this.sliceHeld[at]);
+    this.#sliceStrain[slice] = strain;
+    return strain;
   }
 
   /** The CPU that a slice would want, within its ceiling, with so much more. */
@@ -192,9 +216,10 @@ export class Ledger {
   /**
    * The node among those with mask 1 where `amounts` (one number per class, at `offset`) leaves the least free, as
    * a sum over the classes of the part of the node that stays free; -1 where it fits nowhere. The first of equals.
+   * With `floorFree` as the fourth argument, what borrowers would give back counts as free.
    */
-  tightestFit(amounts: Float64Array, offset: number, mask: Uint8Array): number {
-    const { free, capacity, isOpen } = this;
+  tightestFit(amounts: Float64Array, offset: number, mask: Uint8Array, free = this.free): number {
+    const { capacity, isOpen } = this;
     const inverse = this.#inverse;
     const cpu = amounts[offset];
     const memory = amounts[offset + 1];
@@ -309,6 +334,7 @@ export class Ledger {
     const at = slice * CLASS_COUNT + c;
     this.free[this.sliceNode[slice] * CLASS_COUNT + c] += this.sliceHeld[at] - amount;
     this.sliceHeld[at] = amount;
+    this.#sliceStrain[slice] = Number.NaN;
   }
 
   /** Moves one process between two slices of its DRVM: its CPU, its memory, its place among replicas. */
@@ -356,6 +382,8 @@ export class Ledger {
   #account(slice: number, node: number, sign: number): void {
     const from = slice * CLASS_COUNT;
     const at = node * CLASS_COUNT;
+    this.#nodeStrain[node] = Number.NaN;
+    this.#sliceStrain[slice] = Number.NaN;
     for (let c = 0; c < CLASS_COUNT; c++) {
       this.free[at + c] -= sign * this.sliceHeld[from + c];
       this.floorFree[at + c] -= sign * this.sliceFloor[from + c];
