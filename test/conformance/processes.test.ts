@@ -49,7 +49,7 @@ describe('processes of a DRVM over three nodes', () => {
   });
 
   test('a program that moves five times prints the same, under one pid, and ends as if nothing had been', async () => {
-    const program = walker({ mib: 1, lines: 400, rounds: 20_000 });
+    const program = walker({ mib: 1, lines: 400, rounds: 20_000, sleepMs: 2 });
     const expected = await underNode(program);
     await drvm.upload('/bin/walker', program);
     const { pid } = await drvm.call('process.start', { program: '/bin/walker', node: 'node1' });

@@ -333,12 +333,7 @@ export class Home implements PmActions {
 
   #alive(pid: number): ProcessEntry {
     const entry = this.#known(pid);
-    if (entry.ending !== null) {
-      throw new DrvsError(
-        'NotFound',
-        `process ${pid} has ended already (exit code ${entry.ending.exitCode})`,
-      );
-    }
+    if (entry.ending !== null) throw this.#over(entry);
     return entry;
   }
 
@@ -456,15 +451,26 @@ export class Home implements PmActions {
   async #move(entry: ProcessEntry, to: number, requestKey: string): Promise<MigrationResult> {
     if (entry.state === 'starting')
       throw new DrvsError('StateConflict', `process ${entry.pid} is only just starting`);
+    const earlier = this.#migrations.resultOf(requestKey);
+    if (earlier !== undefined) return earlier;
+    if (entry.ending !== null) throw this.#over(entry);
     try {
       return await this.#migrations.move(entry, to, requestKey);
     } catch (error) {
       // Lost with its node: the migration's own error says so. Otherwise it came to its end before it could be frozen.
-      if (entry.ending === null || entry.ending.reason?.startsWith(NODE_LOST)) throw error;
-      throw new DrvsError('NotFound', `process ${entry.pid} has ended (exit code ${entry.ending.exitCode})`, {
-        cause: error,
-      });
+      const ending = this.#endingOf(entry);
+      if (ending === null || ending.reason?.startsWith(NODE_LOST)) throw error;
+      throw this.#over(entry);
     }
+  }
+
+  /** As it is now: it may have ended during an await. */
+  #endingOf(entry: ProcessEntry): Ending | null {
+    return entry.ending;
+  }
+
+  #over({ pid, ending }: ProcessEntry): DrvsError {
+    return new DrvsError('NotFound', `process ${pid} has ended already (exit code ${ending?.exitCode})`);
   }
 
   #migrated(entry: ProcessEntry, outcome: MigrationOutcome): void {

@@ -65,6 +65,11 @@ export class Migrations {
     this.#o = options;
   }
 
+  /** The answer given to this request before. */
+  resultOf(requestKey: string): MigrationResult | undefined {
+    return this.#results.get(requestKey);
+  }
+
   /** PM must not end the process for the loss of a node: `onFinished` will say. */
   holds(entry: ProcessEntry): boolean {
     return this.#coordinator.holds(entry.endpoint);
@@ -152,7 +157,9 @@ export class Migrations {
       const { systask } = this.#o.nodes.at(at);
       switch (effect.kind) {
         case 'start': {
-          await this.#o.provide(effect.to, this.#o.entryOf(endpoint)?.programHash ?? '');
+          const entry = this.#o.entryOf(endpoint);
+          if (entry === undefined) throw new DrvsError('NotFound', `process ${effect.pid} has ended`);
+          await this.#o.provide(effect.to, entry.programHash);
           const depart = { id, endpoint, to: effect.to };
           const { bytes, frozenMs, rounds } = await systask('systask.depart', depart, {
             timeoutMs: DEPART_TIMEOUT_MS,
