@@ -9,6 +9,7 @@ import type { Config } from './config/config.js';
 import { SecretBox } from './config/secret-box.js';
 import { migrate } from './database/migrator.js';
 import { logAccess, newRequestId } from './http/access-log.js';
+import { closeIdleConnections } from './http/close-idle.js';
 import { PinoLogger } from './http/log.js';
 import { proxyPortal } from './http/portal-proxy.js';
 import { ProblemFilter, sendProblem } from './http/problem.filter.js';
@@ -46,6 +47,7 @@ export async function createApp(config: Config): Promise<NestFastifyApplication>
     abortOnError: false,
   });
   const fastify = adapter.getInstance() as unknown as FastifyInstance;
+  closeIdleConnections(fastify);
   await fastify.register(helmet, SECURITY_HEADERS);
   await fastify.register(cookie);
   fastify.setErrorHandler((error, _request, reply) => {
