@@ -128,7 +128,7 @@ describe('what belongs to one department is not there for another', () => {
       { name: 'up', tenant: 'fisica', role: 'supra-admin' },
       physicist,
     );
-    expect([403, 404]).toContain(token.status);
+    expect([400, 403, 404]).toContain(token.status);
   });
 
   it('refuses a revoked, a mistyped and a missing token alike', async () => {
@@ -136,7 +136,7 @@ describe('what belongs to one department is not there for another', () => {
       ...['token', 'create', 'short', '--tenant', 'fisica', '--role', 'member'],
     );
     expect((await stack.rest('GET', 'drvms', undefined, made.token)).status).toBe(200);
-    expect((await stack.drvs('token', 'revoke', made.id, '--yes')).code).toBe(0);
+    expect((await stack.drvs('token', 'revoke', made.id)).code).toBe(0);
     for (const token of [made.token, `${physicist}x`, 'drvs_nonsense', '']) {
       const { status, body } = await stack.rest<{ code: string }>('GET', 'drvms', undefined, token);
       expect({ status, code: body.code }).toEqual({ status: 401, code: 'NotAuthenticated' });

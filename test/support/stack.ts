@@ -133,7 +133,10 @@ export async function startStack(...args: string[]): Promise<Stack> {
     data,
     drvs,
     async json(...words) {
-      const answer = await drvs(...words, '--json');
+      // What follows the program of `run` is the program's own.
+      const answer = await (words[0] === 'run'
+        ? drvs('run', '--json', ...words.slice(1))
+        : drvs(...words, '--json'));
       if (answer.code !== 0)
         throw new Error(`drvs ${words.join(' ')} exited with ${answer.code}\n${answer.stderr}`);
       return JSON.parse(answer.stdout);
