@@ -9,6 +9,7 @@ import { registerNode } from './commands/node.js';
 import { registerOperation } from './commands/operation.js';
 import { registerProcess } from './commands/process.js';
 import { registerRun, separateProgram } from './commands/run.js';
+import { registerSim } from './commands/sim.js';
 import { registerStack } from './commands/stack.js';
 import { registerTenant } from './commands/tenant.js';
 import { registerToken } from './commands/token.js';
@@ -46,6 +47,7 @@ export function buildProgram(shell: Shell): Command {
   registerOperation(program, shell);
   registerTop(program, shell);
   registerEvent(program, shell);
+  registerSim(program, shell);
   registerCompletion(program, shell);
   return program;
 }

@@ -37,6 +37,8 @@ export function moveProcesses(balancing: Balancing): PlanStep[] {
 function best(balancing: Balancing, slices: readonly number[]): PlanStep | null {
   const { ledger, input, budget, movedSlices, movedProcesses, rejections } = balancing;
   const { snapshot, policy } = input;
+  const targets = slices.filter((slice) => isCool(balancing, slice));
+  if (targets.length === 0) return null;
   let chosen: { process: number; source: number; target: number; relief: number } | null = null;
   for (const source of slices) {
     const strain = ledger.sliceStrain(source) + ledger.nodeStrain(ledger.sliceNode[source]);
@@ -51,7 +53,7 @@ function best(balancing: Balancing, slices: readonly number[]): PlanStep | null 
       .slice(0, PROCESSES_TRIED);
     for (const process of candidates) {
       if (snapshot.processes[process].cpuMilli === 0) continue;
-      for (const target of slices) {
+      for (const target of targets) {
         if (target === source || !mayMove(balancing, process, source, target)) continue;
         const relief = reliefOf(balancing, process, source, target);
         if (chosen === null || relief > chosen.relief) chosen = { process, source, target, relief };
@@ -93,9 +95,19 @@ function best(balancing: Balancing, slices: readonly number[]): PlanStep | null 
 const cpu = (amounts: Float64Array, slice: number): string =>
   (amounts[slice * CLASS_COUNT + CPU] / 1000).toFixed(2);
 
+/** Whether a slice and its node could take anything at all without becoming hot. */
+function isCool({ ledger, input }: Balancing, slice: number): boolean {
+  const node = ledger.sliceNode[slice];
+  const at = slice * CLASS_COUNT + CPU;
+  return (
+    ledger.isOpen[node] === 1 &&
+    ledger.sliceLoad[at] < input.policy.hotUtilisation * ledger.sliceHeld[at] &&
+    ledger.utilisationOf(node) < input.policy.hotUtilisation
+  );
+}
+
 function mayMove({ ledger, input }: Balancing, process: number, source: number, target: number): boolean {
   const to = ledger.sliceNode[target];
-  if (ledger.isOpen[to] === 0) return false;
   const { hotUtilisation } = input.policy;
   const more = input.snapshot.processes[process].cpuMilli;
   const atSlice = target * CLASS_COUNT + CPU;

@@ -23,6 +23,8 @@ interface Emptying extends ConsolidateInput {
   rejections: Rejections;
   /** 1 for nodes that are no targets: emptied. */
   except: Uint8Array;
+  /** 1 for these, and for nodes that are likely to be emptied yet. */
+  leaving: Uint8Array;
   /** Slices that moved in this plan stay where they came to. */
   moved: Uint8Array;
   wish: TargetWish;
@@ -45,6 +47,7 @@ export function planConsolidation(input: ConsolidateInput): Plan {
     headroom: new Headroom(ledger, policy, input.forecastCpuMilli ?? 0),
     rejections: new Rejections(),
     except,
+    leaving: new Uint8Array(snapshot.nodes.length),
     moved: new Uint8Array(snapshot.slices.length),
     wish: {
       taste: 'tightest',
@@ -62,8 +65,9 @@ export function planConsolidation(input: ConsolidateInput): Plan {
     emptied = 0;
     emptying.rejections = new Rejections();
     const candidates = coldNodes(emptying).sort(
-      (a, b) => filled(ledger, a) - filled(ledger, b) || rank[a] - rank[b],
+      (a, b) => worthKeeping(ledger, a) - worthKeeping(ledger, b) || rank[a] - rank[b],
     );
+    markLeaving(emptying, candidates);
     for (const node of candidates) {
       const done = empty(emptying, node);
       steps.push(...done);
@@ -89,9 +93,26 @@ function coldNodes({ ledger, snapshot, policy, rejections, except }: Emptying): 
   return cold;
 }
 
-/** How much of a node is held, by its fullest class. */
-function filled(ledger: Ledger, node: number): number {
-  return ledger.slicesOn[node].reduce((sum, slice) => sum + sizeOf(ledger, slice), 0);
+/** What a node offers and what would have to be moved off it, in CPU, for each watt that it draws when idle. */
+function worthKeeping(ledger: Ledger, node: number): number {
+  const { idleWatts, offWatts } = ledger.nodes[node].power;
+  const filled = ledger.slicesOn[node].reduce((sum, slice) => sum + sizeOf(ledger, slice), 0);
+  return (ledger.capacity[node * CLASS_COUNT + CPU] * (1 + filled)) / Math.max(1, idleWatts - offWatts);
+}
+
+/** Marks those that headroom lets go, were it for that alone: nothing moves there as long as others have room. */
+function markLeaving(
+  { snapshot, policy, ledger, except, leaving, forecastCpuMilli }: Emptying,
+  candidates: readonly number[],
+): void {
+  const headroom = new Headroom(ledger, policy, forecastCpuMilli ?? 0);
+  for (let node = 0; node < snapshot.nodes.length; node++) if (except[node] === 1) headroom.remove(node);
+  leaving.set(except);
+  for (const node of candidates) {
+    if (headroom.refusalWithout(node) !== null) continue;
+    headroom.remove(node);
+    leaving[node] = 1;
+  }
 }
 
 /** The steps that empty a node and switch it off; none, and everything as before, when that cannot be. */
@@ -164,13 +185,14 @@ function empty(emptying: Emptying, node: number): PlanStep[] {
 }
 
 function moveAll(emptying: Emptying, node: number, slices: readonly number[]): PlanStep[] | null {
-  const { ledger, policy, rejections, wish, except } = emptying;
+  const { ledger, policy, rejections, wish, except, leaving } = emptying;
   const { name } = ledger.nodes[node];
   const undo: Relocation[] = [];
   const targets: number[] = [];
   except[node] = 1;
   for (const slice of slices) {
-    const target = findTarget(ledger, slice, wish);
+    let target = findTarget(ledger, slice, { ...wish, except: leaving });
+    if (target < 0) target = findTarget(ledger, slice, wish);
     if (target < 0) {
       const { rule, words, counts } = explainNoTarget(ledger, slice, wish);
       rejections.add(name, rule, `${sliceName(ledger, slice)}: ${words}`, counts);

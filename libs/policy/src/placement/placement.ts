@@ -1,5 +1,5 @@
 import { DrvsError, RESOURCE_CLASSES, type ResourceAmounts, type ResourceClass } from '@drvs/contracts';
-import { chooseNodes, coversAll } from './node-choice.js';
+import { chooseNodes, compareNames, coversAll } from './node-choice.js';
 import {
   MAX_SLICES,
   MIN_SLICE,
@@ -202,7 +202,7 @@ function slicesOn(chosen: NodeSnapshot[], request: PlacementRequest): PlannedSli
       (a, b) =>
         b.amounts.memoryMiB - a.amounts.memoryMiB ||
         b.amounts.cpuMilli - a.amounts.cpuMilli ||
-        a.node.name.localeCompare(b.node.name, 'en', { numeric: true }),
+        compareNames(a.node.name, b.node.name),
     );
   }
   return slices.map(({ node, amounts }, index) => ({

@@ -24,7 +24,8 @@ export function completePlan(
   const before = scoreOf(snapshot);
   let after = before;
   if (steps.length > 0) {
-    const state = new ClusterState(snapshot);
+    const moves = steps.some((step) => 'bytes' in step);
+    const state = new ClusterState(moves ? snapshot : { ...snapshot, processes: [] });
     for (const step of steps) state.apply(step);
     after = scoreOf(state.snapshot());
   }

@@ -21,7 +21,7 @@ export interface WakeInput extends PlanInput {
  */
 export function planWake(input: WakeInput): Plan {
   const { snapshot, policy, seed } = input;
-  const ledger = new Ledger(snapshot);
+  const ledger = new Ledger(snapshot, { moves: false });
   const rejections = new Rejections();
   const rank = rankBySeed(snapshot.nodes.length, seed);
   const on = { cpuMilli: 0, memoryMiB: 0 };

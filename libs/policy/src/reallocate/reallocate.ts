@@ -31,7 +31,7 @@ const ROUNDS_MAX = 16;
  */
 export function planReallocation(input: PlanInput): Plan {
   const { snapshot, policy } = input;
-  const ledger = new Ledger(snapshot);
+  const ledger = new Ledger(snapshot, { moves: false });
   const shares = new BorrowedShares(ledger);
   const rejections = new Rejections();
   const before = ledger.sliceHeld.slice();

@@ -17,11 +17,11 @@ import type { Contender } from './contenders.js';
 import { type DayLaws, levelAt, type SliceShape, type Workload, wanderAt } from './laws.js';
 import { type DayResult, Meter } from './meter.js';
 
-const TICK_S = 300;
+const TICK_S = 600;
 const DAY_SLOTS = 86_400 / TICK_S;
 const HOUR_MS = 3_600_000;
 /** Nodes are emptied less often than load is balanced: it is the greater upheaval. */
-const CONSOLIDATE_EVERY_TICKS = 6;
+const CONSOLIDATE_EVERY_TICKS = 3;
 /** Past days that the forecast knows. */
 const PAST_DAYS = 3;
 /** From the moment that a need shows until a new limit is in force. */
@@ -77,7 +77,8 @@ export class DayRun {
     this.#history = contender.isPlanned ? this.#pastDays() : [];
     const { placement } = contender;
     // What was there before the day was placed one by one, with no thought of the morrow.
-    for (const workload of laws.residents) this.#place(workload, placement, Number.POSITIVE_INFINITY);
+    const ledger = new Ledger(this.#state.snapshot(), { moves: false });
+    for (const workload of laws.residents) this.#place(workload, placement, Number.POSITIVE_INFINITY, ledger);
   }
 
   run(): DayResult {
@@ -104,7 +105,7 @@ export class DayRun {
       this.#waiting.push(batches[this.#nextBatch]);
     if (this.#waiting.length === 0) return;
     const counts = this.#meter.counts.batches;
-    const ledger = new Ledger(this.#state.snapshot());
+    const ledger = new Ledger(this.#state.snapshot(), { moves: false });
     this.#waiting = this.#waiting.filter((batch) => {
       if (this.#place(batch, this.#contender.placement, atMs + batch.durationMs, ledger)) {
         counts.placed++;
@@ -191,7 +192,7 @@ export class DayRun {
         present += Math.min(slice.wanted.cpuMilli, slice.ceiling.cpuMilli);
     const expect = (seconds: number): number | null =>
       seasonalForecast(this.#history, tick, present, tick, tick + Math.ceil(seconds / TICK_S));
-    const bootSeconds = 2 * TICK_S;
+    const bootSeconds = TICK_S;
     const waiting = this.#waiting.map(({ slices }) => slices.map(({ guaranteed }) => guaranteed));
     this.#carryOut(planWake({ ...this.#input(), forecastCpuMilli: expect(bootSeconds), waiting }));
     this.#carryOut(planReallocation(this.#input()));
@@ -254,12 +255,7 @@ export class DayRun {
   }
 
   /** Places all slices of a workload, each on a node of its own, or none. */
-  #place(
-    workload: Workload,
-    placement: Contender['placement'],
-    untilMs: number,
-    ledger = new Ledger(this.#state.snapshot()),
-  ): boolean {
+  #place(workload: Workload, placement: Contender['placement'], untilMs: number, ledger: Ledger): boolean {
     const taken = new Set<number>();
     const targets: number[] = [];
     for (const { guaranteed } of workload.slices) {

@@ -59,8 +59,13 @@ export class Ledger {
   readonly #eligible = new Map<string, Uint8Array>();
   readonly #eligibleOf: (Uint8Array | undefined)[];
 
-  constructor(readonly snapshot: ClusterSnapshot) {
-    const { nodes, drvms, slices, processes } = snapshot;
+  /** A plan that moves nothing needs no processes: `moves` false leaves them out, which is most of the work. */
+  constructor(
+    readonly snapshot: ClusterSnapshot,
+    { moves = true }: { moves?: boolean } = {},
+  ) {
+    const { nodes, drvms, slices } = snapshot;
+    const processes = moves ? snapshot.processes : [];
     this.nodes = nodes;
     this.drvms = drvms;
     const nodeIndex = indexBy(nodes, ({ id }) => id, 'node');
