@@ -2,8 +2,8 @@
 // changed since the last time. Nothing is downloaded: the client needs no engine, and Prisma only wants to see that the
 // one it would fetch exists.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

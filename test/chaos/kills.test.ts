@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { AllocationView, DrvmView, NodeDetailView, OperationView, ProcessRow } from '@drvs/contracts';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { eventually, type Stack, startStack } from '../support/stack.js';
 
 const ENDED = ['succeeded', 'failed', 'cancelled', 'compensated'];

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ProcessRow } from '@drvs/contracts';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { axeViolations, keepScreenshot, launchBrowser, signIn } from '../support/browser.js';
 import { eventually, type Stack, startStack } from '../support/stack.js';

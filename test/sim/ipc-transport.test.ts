@@ -1,7 +1,7 @@
-import { createServer as createTcpServer, connect as tcpConnect, type Server, type Socket } from 'node:net';
-import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { createServer as createTcpServer, type Server, type Socket, connect as tcpConnect } from 'node:net';
 import { withBody } from '@drvs/contracts';
 import { containerName, createTransport, type Transport } from '@drvs/drvmm-core';
+import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { makeAuthority, type TestAuthority } from './ipc-certificates.js';
 
 const DRVM = 'fisica';

@@ -125,8 +125,7 @@ export const OPEN_TRUNCATE = 8;
 /** FD_FLAGS, WASI's bits. */
 export const FD_APPEND = 1;
 export const FD_DSYNC = 2;
-export const FD_NONBLOCK = 4;
-export const FD_RSYNC = 8;
+/* 4 is non-blocking, 8 reads in step with writes: kept and told, without effect on files in memory. */
 export const FD_SYNC = 16;
 export const FD_ALL_FLAGS = 31;
 

@@ -29,7 +29,8 @@ import { Modules } from './kernel/modules.js';
 import type { ProcessIdentity } from './kernel/process.js';
 import { Processor } from './kernel/processor.js';
 import { SIGKILL, SIGTERM } from './kernel/signals.js';
-import { EndedParams, EndReports, PM_ENDED, remoteSystask, Systask } from './kernel/systask.js';
+import { EndedReport, EndReports, PM_ENDED, remoteSystask, Systask } from './kernel/systask.js';
+import { heedBranchHints } from './loader/engine.js';
 import { Nodes } from './nodes.js';
 import { ProcessJournal } from './process-journal.js';
 import { type Instrument, Programs } from './programs.js';
@@ -37,7 +38,7 @@ import { Pm } from './servers/pm/pm.js';
 import type { Server, ServerPort } from './servers/server.js';
 import { openStorage, type Storage } from './storage.js';
 import { installSystemPrograms } from './system-programs.js';
-import { wasiCalls } from './wasi/index.js';
+import { wasiCalls, wasiUnstableCalls } from './wasi/index.js';
 
 const MIB = 1_048_576;
 /** Calls of users that are passed on to home: they may wait for the end of a process. */
@@ -106,9 +107,11 @@ export class MolContainer {
       network: { send: (peer, frame) => void transport.sendIpc(peer, frame) },
     });
     const container = this;
-    const processor = new Processor(
-      wasiCalls,
-      dvosCalls({
+    heedBranchHints();
+    const processor = new Processor({
+      wasi_snapshot_preview1: wasiCalls,
+      wasi_unstable: wasiUnstableCalls,
+      dvos: dvosCalls({
         index: spec.index,
         get name() {
           return container.#nodes.nameOf(spec.index);
@@ -117,7 +120,7 @@ export class MolContainer {
           return container.#nodes.count;
         },
       }),
-    );
+    });
     this.#kernel = new Kernel({
       ipc: this.#ipc,
       processor,
@@ -352,7 +355,7 @@ export class MolContainer {
     if (this.#home === null) return;
     const home = this.#home;
     rpc.handle(PM_ENDED, (params) => {
-      home.ended(EndedParams.parse(params));
+      home.ended(EndedReport.parse(params));
       return {};
     });
     for (const method of Object.keys(ContainerMethods) as ContainerMethod[]) {

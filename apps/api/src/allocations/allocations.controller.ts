@@ -1,6 +1,6 @@
+import type { AllocationView, Page } from '@drvs/contracts';
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import type { AllocationView, Page } from '@drvs/contracts';
 import type { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';

@@ -1,6 +1,6 @@
+import type { Page } from '@drvs/contracts';
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import type { Page } from '@drvs/contracts';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
 import { PageQuery } from '../http/paging.js';

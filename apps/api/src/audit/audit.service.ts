@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import type { Page } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';

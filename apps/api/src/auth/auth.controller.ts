@@ -1,11 +1,11 @@
+import { DrvsError } from '@drvs/contracts';
 import { Body, Controller, Get, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { DrvsError } from '@drvs/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ZodPipe } from '../http/zod.pipe.js';
-import { Endpoint } from '../openapi/endpoint.js';
 import { LoginAnswer, ViewerAnswer } from '../openapi/answers.js';
+import { Endpoint } from '../openapi/endpoint.js';
 import { AuthService, SESSION_COOKIE, type Viewer } from './auth.service.js';
 import { MAX_PASSWORD_LENGTH } from './password.js';
 import { Public } from './public.js';

@@ -1,5 +1,5 @@
+import { DrvsError, ROLES, type Role } from '@drvs/contracts';
 import { Inject, Injectable } from '@nestjs/common';
-import { DrvsError, type Role, ROLES } from '@drvs/contracts';
 import { AuditService } from '../audit/audit.service.js';
 import { Database } from '../database/database.js';
 import type { Actor } from './actor.js';

@@ -1,4 +1,4 @@
-import { DrvsError, type DrvmView } from '@drvs/contracts';
+import { type DrvmView, DrvsError } from '@drvs/contracts';
 import type { Transaction } from '../database/database.js';
 import type { Drvm, Node, Slice, Tenant } from '../gen/client.js';
 import { isId } from '../http/reference.js';

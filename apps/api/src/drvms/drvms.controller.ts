@@ -1,6 +1,6 @@
+import type { DrvmView, OperationView, Page } from '@drvs/contracts';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import type { DrvmView, OperationView, Page } from '@drvs/contracts';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
@@ -12,8 +12,8 @@ import {
   DrvmOperationAnswer,
   OperationAnswer,
   PlanAnswer,
-  pageAnswer,
   type PlanView,
+  pageAnswer,
 } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
 import { NewDrvm } from './drvm-request.js';

@@ -1,12 +1,12 @@
-import { Injectable } from '@nestjs/common';
 import {
-  DrvsError,
   type DrvmView,
+  DrvsError,
   type OperationView,
   type Page,
   type ResourceAmounts,
 } from '@drvs/contracts';
 import { type NodeSnapshot, type PlacementPlan, type PlacementRequest, placeDrvm } from '@drvs/policy';
+import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { AllocationView, DrvmView, NodeView, Page, Problem } from '@drvs/contracts';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { addNode, startApi, type TestApi } from '../../../../test/support/api.js';
 import { startPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { Database } from '../database/database.js';

@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import type { EventView } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';

@@ -1,3 +1,4 @@
+import { DrvsError } from '@drvs/contracts';
 import {
   type CallHandler,
   createParamDecorator,
@@ -5,7 +6,6 @@ import {
   Injectable,
   type NestInterceptor,
 } from '@nestjs/common';
-import { DrvsError } from '@drvs/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { map, type Observable } from 'rxjs';
 

@@ -1,5 +1,5 @@
-import httpProxy from '@fastify/http-proxy';
 import { DrvsError } from '@drvs/contracts';
+import httpProxy from '@fastify/http-proxy';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { sendProblem } from './problem.filter.js';

@@ -1,6 +1,5 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type {
   DrvmView,
   NewTokenView,
@@ -10,8 +9,9 @@ import type {
   TenantView,
   UserView,
 } from '@drvs/contracts';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import WebSocket, { WebSocketServer } from 'ws';
-import { addNode, ApiClient, startApi, type TestApi } from '../../../../test/support/api.js';
+import { ApiClient, addNode, startApi, type TestApi } from '../../../../test/support/api.js';
 import { startPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { Database } from '../database/database.js';
 

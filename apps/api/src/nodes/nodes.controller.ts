@@ -1,6 +1,6 @@
+import type { NodeDetailView, NodeView, Page } from '@drvs/contracts';
 import { Body, Controller, Delete, Get, Header, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import type { NodeDetailView, NodeView, Page } from '@drvs/contracts';
 import type { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';

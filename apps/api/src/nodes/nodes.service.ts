@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import { DrvsError, type NodeDetailView, type NodeView, type Page } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';

@@ -1,4 +1,3 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type {
   AllocationView,
   DrvmView,
@@ -10,7 +9,8 @@ import type {
   Problem,
   TenantView,
 } from '@drvs/contracts';
-import { addNode, type ApiClient, startApi, type TestApi } from '../../../../test/support/api.js';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type ApiClient, addNode, startApi, type TestApi } from '../../../../test/support/api.js';
 import { startPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import type { Actor } from '../auth/actor.js';
 import { Database } from '../database/database.js';

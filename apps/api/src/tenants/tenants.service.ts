@@ -1,12 +1,12 @@
-import { Injectable } from '@nestjs/common';
 import { type Amounts, DrvsError, type Page, type ResourceAmounts, type TenantView } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { cpuToMilli, toAmounts } from '../allocations/amounts.js';
 import { AuditService } from '../audit/audit.service.js';
 import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
-import { UNIQUE_VIOLATION, sqlState } from '../database/sql-state.js';
+import { sqlState, UNIQUE_VIOLATION } from '../database/sql-state.js';
 import type { Prisma, Tenant } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';

@@ -1,6 +1,6 @@
+import type { NewTokenView, Page, TokenView } from '@drvs/contracts';
 import { Body, Controller, Delete, Get, Header, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import type { NewTokenView, Page, TokenView } from '@drvs/contracts';
 import type { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';

@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import { DrvsError, type NewTokenView, type Page, ROLES, type TokenView } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
 import type { Actor } from '../auth/actor.js';

@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
 import { DrvsError, type Page, ROLES, type UserView } from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
 import type { Actor } from '../auth/actor.js';

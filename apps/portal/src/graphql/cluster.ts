@@ -1,6 +1,6 @@
 import { graphql } from '@/gen';
 
-export const ClusterFields = graphql(`
+graphql(`
   fragment ClusterFields on Node {
     id
     name

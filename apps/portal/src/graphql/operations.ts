@@ -1,6 +1,6 @@
 import { graphql } from '@/gen';
 
-export const OperationFields = graphql(`
+graphql(`
   fragment OperationFields on Operation {
     id
     kind

@@ -2,12 +2,6 @@ import { useFormatter } from 'next-intl';
 
 export type Metric = 'cpu' | 'memoryMiB' | 'diskGiB';
 
-export interface Amounts {
-  cpu: number;
-  memoryMiB: number;
-  diskGiB: number;
-}
-
 export const METRICS: readonly Metric[] = ['cpu', 'memoryMiB', 'diskGiB'];
 
 /** The part of `whole`, 0..1; a whole of nothing has no parts. */

@@ -76,9 +76,6 @@ export interface Caller {
   raise(signal: number): number;
 }
 
-/** `caller.sendrec` and every system call return this while the process waits; no guest ever sees the value. */
-export { SUSPENDED } from '@drvs/drvmm-core';
-
 /**
  * A system call, bound to a guest's import of the same name: i32 arguments arrive as signed 32-bit numbers (use
  * `>>> 0` for addresses and sizes), i64 arguments as bigint; the result is an i32 or SUSPENDED.

@@ -63,7 +63,11 @@ function makeMachine(memoryMiB = 64, lines: string[] = [], liveMachinesMost?: nu
   const ipc = new IpcKernel({ index: 0, network: { send: () => {} } });
   const kernel = new Kernel({
     ipc,
-    processor: new Processor(consoleCalls(lines), dvosCalls({ index: 0, name: 'node1', count: 1 })),
+    processor: new Processor({
+      wasi_snapshot_preview1: consoleCalls(lines),
+      wasi_unstable: consoleCalls(lines),
+      dvos: dvosCalls({ index: 0, name: 'node1', count: 1 }),
+    }),
     modules: new Modules(),
     memoryLimitBytes: memoryMiB * 1_048_576,
     liveMachinesMost,

@@ -1,5 +1,5 @@
 import { SUSPENDED } from '@drvs/drvmm-core';
-import { KNOWN_IMPORTS, type KnownImport } from '../loader/imports.js';
+import { type ImportModule, KNOWN_IMPORTS, type KnownImport } from '../loader/imports.js';
 import type { SystemCall } from './caller.js';
 import type { GuestProcess } from './process.js';
 
@@ -44,8 +44,8 @@ export class Processor {
   #turnEnds = 0;
   #callsToClock = CALLS_PER_CLOCK;
 
-  /** @param wasi the calls of WASI preview 1 @param dvos those of the `dvos` module; both by the import's name */
-  constructor(wasi: SystemCalls, dvos: SystemCalls) {
+  /** @param calls what is bound to each import module, by the import's name */
+  constructor(calls: Record<ImportModule, SystemCalls>) {
     const memory = new WebAssembly.Memory({ initial: STACK_PAGES, maximum: STACK_PAGES });
     this.#stack = new Uint8Array(memory.buffer);
     this.#stackHeader = new Int32Array(memory.buffer, STACK_HEADER, 2);
@@ -57,7 +57,7 @@ export class Processor {
       },
     };
     for (const known of KNOWN_IMPORTS) {
-      const call = (known.module === 'dvos' ? dvos : wasi)[known.name];
+      const call = calls[known.module][known.name];
       if (call === undefined) throw new Error(`no system call is bound to ${known.module}.${known.name}`);
       imports[known.module] ??= {};
       imports[known.module][known.name] = this.#bind(known, call as unknown as AnyCall);

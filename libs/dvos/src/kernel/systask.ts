@@ -53,7 +53,7 @@ const NodeCounters = z.object({
 });
 export type NodeCounters = z.infer<typeof NodeCounters>;
 
-const EndedReport = z.object({
+export const EndedReport = z.object({
   endpoint: EndpointNumber,
   pid: z.int(),
   ending: EndingShape,
@@ -374,9 +374,8 @@ export function remoteSystask(control: () => RpcPeer | undefined, nodeName: stri
   };
 }
 
-/** Home's ear for ends; the params and answer of the call `pm.ended`. */
+/** Home's ear for ends; its params are an EndedReport. */
 export const PM_ENDED = 'pm.ended';
-export const EndedParams = EndedReport;
 
 /** A report not yet taken is offered again so often while the link is up. */
 const REPORT_AGAIN_MS = 1_000;

@@ -1,5 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
 import { DrvsError } from '@drvs/contracts';
+import { describe, expect, it } from '@jest/globals';
 import binaryen from 'binaryen';
 import fc from 'fast-check';
 import { instrument } from './instrument.js';

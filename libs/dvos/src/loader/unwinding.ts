@@ -1,9 +1,9 @@
 import { BinaryReader, BinaryWriter, MalformedModule } from './binary.js';
-import { DRVS_MODULE, STACK_MEMORY } from './imports.js';
 import { type BranchHints, readBranchHints, writeBranchHints } from './branch-hints.js';
+import { DRVS_MODULE, STACK_MEMORY } from './imports.js';
 import { bulkOp, decode, EMPTY_BLOCK, Instruction, op, UnsupportedInstruction } from './instructions.js';
-import { external, type FunctionType, type ParsedModule, parseModule } from './module.js';
 import { liveAtSites } from './liveness.js';
+import { external, type FunctionType, type ParsedModule, parseModule } from './module.js';
 import { F32, F64, I32, I64, simpleEffect, V128 } from './operand-types.js';
 
 /**

@@ -1,5 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
 import { DrvsError, type ErrorCode } from '@drvs/contracts';
+import { describe, expect, it } from '@jest/globals';
 import binaryen from 'binaryen';
 import fc from 'fast-check';
 import { BinaryWriter } from './binary.js';

@@ -1,8 +1,8 @@
 'use client';
-import type { CSSProperties } from 'react';
 import { Anchor, Paper, Table, Text, VisuallyHidden } from '@mantine/core';
 import Link from 'next/link';
 import { useTranslations } from 'next-intl';
+import type { CSSProperties } from 'react';
 import type { ClusterFieldsFragment } from '@/gen/graphql';
 import { type Metric, share, useAmounts } from '@/parts/amounts';
 import { Meter } from '@/parts/meter';
