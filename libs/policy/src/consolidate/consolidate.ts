@@ -160,6 +160,7 @@ function empty(emptying: Emptying, node: number): PlanStep[] {
   const steps = moveAll(emptying, node, slices);
   if (steps === null) return [];
   except[node] = 1;
+  emptying.leaving[node] = 1;
   headroom.remove(node);
   budget.moves -= slices.length;
   budget.switches--;

@@ -1,4 +1,5 @@
 import type { RejectionRule } from '../plan/reasons.js';
+import { type ClusterSums, clusterSums } from '../power/cluster-sums.js';
 import type { PlannerPolicy } from '../planner-policy.js';
 import { CLASS_COUNT, CPU, MEMORY } from '../snapshot/amounts.js';
 import type { Ledger } from '../snapshot/ledger.js';
@@ -8,45 +9,30 @@ export class Headroom {
   readonly #ledger: Ledger;
   readonly #policy: PlannerPolicy;
   readonly #demandMilli: number;
-  #nodes = 0;
-  #cpuMilli = 0;
-  #memoryMiB = 0;
-  #guaranteedMilli = 0;
-  #guaranteedMiB = 0;
+  readonly #sums: ClusterSums;
 
   constructor(ledger: Ledger, policy: PlannerPolicy, forecastCpuMilli: number) {
     this.#ledger = ledger;
     this.#policy = policy;
-    let load = 0;
-    for (let node = 0; node < ledger.nodeCount; node++) {
-      if (ledger.nodes[node].state !== 'up') continue;
-      this.#nodes++;
-      this.#cpuMilli += ledger.capacity[node * CLASS_COUNT + CPU];
-      this.#memoryMiB += ledger.capacity[node * CLASS_COUNT + MEMORY];
-      this.#guaranteedMilli +=
-        ledger.capacity[node * CLASS_COUNT + CPU] - ledger.floorFree[node * CLASS_COUNT + CPU];
-      this.#guaranteedMiB +=
-        ledger.capacity[node * CLASS_COUNT + MEMORY] - ledger.floorFree[node * CLASS_COUNT + MEMORY];
-      load += ledger.load[node * CLASS_COUNT + CPU];
-    }
-    this.#demandMilli = Math.max(load, forecastCpuMilli);
+    this.#sums = clusterSums(ledger, false);
+    this.#demandMilli = Math.max(this.#sums.loadMilli, forecastCpuMilli);
   }
 
   /** The least share of a class that is free: of CPU by demand and by guarantee, of memory by guarantee. */
-  free(cpuMilli = this.#cpuMilli, memoryMiB = this.#memoryMiB): number {
+  free(cpuMilli = this.#sums.cpuMilli, memoryMiB = this.#sums.memoryMiB): number {
     if (cpuMilli <= 0 || memoryMiB <= 0) return 0;
     return Math.min(
       1 - this.#demandMilli / cpuMilli,
-      1 - this.#guaranteedMilli / cpuMilli,
-      1 - this.#guaranteedMiB / memoryMiB,
+      1 - this.#sums.guaranteedMilli / cpuMilli,
+      1 - this.#sums.guaranteedMiB / memoryMiB,
     );
   }
 
   refusalWithout(node: number): { rule: RejectionRule; words: string } | null {
     const { nodesMin, headroomKept } = this.#policy.power;
-    if (this.#nodes - 1 < nodesMin) return { rule: 'minimum-nodes', words: `${nodesMin}` };
-    const cpuMilli = this.#cpuMilli - this.#ledger.capacity[node * CLASS_COUNT + CPU];
-    const memoryMiB = this.#memoryMiB - this.#ledger.capacity[node * CLASS_COUNT + MEMORY];
+    if (this.#sums.nodes - 1 < nodesMin) return { rule: 'minimum-nodes', words: `${nodesMin}` };
+    const cpuMilli = this.#sums.cpuMilli - this.#ledger.capacity[node * CLASS_COUNT + CPU];
+    const memoryMiB = this.#sums.memoryMiB - this.#ledger.capacity[node * CLASS_COUNT + MEMORY];
     const free = this.free(cpuMilli, memoryMiB);
     if (free < headroomKept) {
       return {
@@ -64,8 +50,8 @@ export class Headroom {
   }
 
   remove(node: number): void {
-    this.#nodes--;
-    this.#cpuMilli -= this.#ledger.capacity[node * CLASS_COUNT + CPU];
-    this.#memoryMiB -= this.#ledger.capacity[node * CLASS_COUNT + MEMORY];
+    this.#sums.nodes--;
+    this.#sums.cpuMilli -= this.#ledger.capacity[node * CLASS_COUNT + CPU];
+    this.#sums.memoryMiB -= this.#ledger.capacity[node * CLASS_COUNT + MEMORY];
   }
 }

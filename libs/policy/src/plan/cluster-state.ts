@@ -233,7 +233,7 @@ export class ClusterState {
   #powerOn(nodeId: string): void {
     const node = this.#node(nodeId);
     if (node.state !== 'off') throw conflict(`${nodeId} is ${node.state}, not off`);
-    Object.assign(node, { state: 'up', isCordoned: false });
+    Object.assign(node, { state: 'up', isCordoned: false, hotSinceMs: null, coldSinceMs: null });
   }
 
   #keepExclusive(drvm: string, nodeId: string): void {

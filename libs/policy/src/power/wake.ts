@@ -6,6 +6,7 @@ import { Rejections } from '../plan/rejections.js';
 import { rankBySeed } from '../plan/seed.js';
 import { CLASS_COUNT, CPU, describeAmounts, MEMORY } from '../snapshot/amounts.js';
 import { Ledger } from '../snapshot/ledger.js';
+import { clusterSums } from './cluster-sums.js';
 
 export interface WakeInput extends PlanInput {
   /** CPU that is expected to be wanted when a node that is woken now would be up; null when nobody knows. */
@@ -24,32 +25,21 @@ export function planWake(input: WakeInput): Plan {
   const ledger = new Ledger(snapshot, { moves: false });
   const rejections = new Rejections();
   const rank = rankBySeed(snapshot.nodes.length, seed);
-  const on = { cpuMilli: 0, memoryMiB: 0 };
-  let load = 0;
-  let guaranteedMilli = 0;
-  let guaranteedMiB = 0;
+  const on = clusterSums(ledger, true);
   const asleep: number[] = [];
   for (let node = 0; node < ledger.nodeCount; node++) {
-    const { state, name, power, isCordoned } = ledger.nodes[node];
-    const at = node * CLASS_COUNT;
-    if (state === 'off') {
-      if (!power.isControlled) rejections.add(name, 'no-power-control');
-      else if (power.hasFailedToWake) rejections.add(name, 'failed-to-wake');
-      else asleep.push(node);
-    }
-    load += ledger.load[at + CPU];
-    guaranteedMilli += ledger.capacity[at + CPU] - ledger.floorFree[at + CPU];
-    guaranteedMiB += ledger.capacity[at + MEMORY] - ledger.floorFree[at + MEMORY];
-    if ((state !== 'up' && state !== 'powering-on') || isCordoned) continue;
-    on.cpuMilli += ledger.capacity[at + CPU];
-    on.memoryMiB += ledger.capacity[at + MEMORY];
+    const { state, name, power } = ledger.nodes[node];
+    if (state !== 'off') continue;
+    if (!power.isControlled) rejections.add(name, 'no-power-control');
+    else if (power.hasFailedToWake) rejections.add(name, 'failed-to-wake');
+    else asleep.push(node);
   }
-  const demand = Math.max(load, input.forecastCpuMilli ?? 0);
+  const demand = Math.max(on.loadMilli, input.forecastCpuMilli ?? 0);
   const { hotUtilisation, targetUtilisation, power } = policy;
   const lacks = (utilisation: number, headroom: number): boolean =>
     demand > utilisation * on.cpuMilli ||
-    guaranteedMilli > (1 - headroom) * on.cpuMilli ||
-    guaranteedMiB > (1 - headroom) * on.memoryMiB;
+    on.guaranteedMilli > (1 - headroom) * on.cpuMilli ||
+    on.guaranteedMiB > (1 - headroom) * on.memoryMiB;
   const wattsPerCpu = (node: number): number =>
     ledger.nodes[node].power.idleWatts / Math.max(1, ledger.capacity[node * CLASS_COUNT + CPU]);
   asleep.sort((a, b) => wattsPerCpu(a) - wattsPerCpu(b) || rank[a] - rank[b]);
