@@ -43,11 +43,30 @@ describe('drain', () => {
     expect(words(planDrain(inputFor(snapshot), 'a').steps)).toEqual(['cordon', 'power-on', 'move-slice']);
   });
 
+  it('cuts a slice that no node takes whole, with its processes, over several nodes', () => {
+    const snapshot = aCluster(
+      [aNode('a'), aNode('b'), aNode('c')],
+      [
+        { drvm: 'x', node: 'a', guaranteed: 3000, memoryMiB: 4000, wants: [800, 700, 600, 500] },
+        { drvm: 'y', node: 'b', guaranteed: 2000 },
+        { drvm: 'z', node: 'c', guaranteed: 2500 },
+      ],
+    );
+    const { steps, rejected } = planDrain(inputFor(snapshot), 'a');
+    expect(words(steps)).toEqual(['cordon', 'move-slice', 'move-slice']);
+    const parts = steps.flatMap((step) => (step.action === 'move-slice' ? [step] : []));
+    expect(parts.map(({ to }) => to)).toEqual(['b', 'c']);
+    expect(parts.reduce((sum, { guaranteed }) => sum + guaranteed.cpuMilli, 0)).toBe(3000);
+    expect(parts.flatMap(({ pids }) => pids).sort()).toEqual([1, 2, 3, 4]);
+    expect(parts[0].reason).toContain('in 2 parts');
+    expect(rejected).toEqual([]);
+  });
+
   it('says exactly what cannot move, by which rule on how many nodes, and moves the rest', () => {
     const snapshot = aCluster(
       [aNode('a'), aNode('b'), aNode('small', { total: { ...aNode('').total, cpuMilli: 1000 } })],
       [
-        { drvm: 'x', node: 'a', guaranteed: 2500 },
+        { drvm: 'x', node: 'a', guaranteed: 2500, memoryMiB: 300 },
         { drvm: 'z', node: 'a', guaranteed: 500 },
         { drvm: 'bound', node: 'a', guaranteed: 100, wants: [10], process: { isPinned: true } },
         { drvm: 'y', node: 'b', guaranteed: 3000 },
@@ -86,6 +105,7 @@ describe('evacuation', () => {
   });
 
   it('puts the greatest weight first where not all have room', () => {
+    // What is left for the light one would not do in parts either.
     const { steps, rejected } = planEvacuation(inputFor(lost(true)), 'a');
     expect(steps).toMatchObject([{ action: 'rebuild-slice', drvm: 'heavy', to: 'b' }]);
     expect(rejected).toMatchObject([{ what: 'light@a', rule: 'no-room' }]);

@@ -1,11 +1,10 @@
 import { DrvsError } from '@drvs/contracts';
 import { completePlan, type PlanInput } from '../plan/complete-plan.js';
 import type { Plan, PlanStep } from '../plan/plan.js';
-import { Rejections } from '../plan/rejections.js';
 import { rankBySeed } from '../plan/seed.js';
 import { Ledger } from '../snapshot/ledger.js';
 import { bySizeDescending, sliceName } from '../snapshot/order.js';
-import { moveAnyway } from './move-anyway.js';
+import { moveAllAnyway, moveAnyway, PARTS_PER_PLAN_MAX } from './move-anyway.js';
 
 /**
  * Empties a node for maintenance: it gets nothing new, and everything on it goes elsewhere, the largest first
@@ -25,9 +24,8 @@ export function planDrain(input: PlanInput, nodeId: string): Plan {
           : 'It is empty already.',
     });
   }
-  const ledger = new Ledger(snapshot);
+  const ledger = new Ledger(snapshot, { parts: PARTS_PER_PLAN_MAX });
   ledger.isOpen[node] = 0;
-  const rejections = new Rejections();
   const steps: PlanStep[] = [];
   if (!isCordoned) {
     steps.push({
@@ -42,17 +40,18 @@ export function planDrain(input: PlanInput, nodeId: string): Plan {
     reason: `${name} is drained`,
     why: { code: 'maintenance' as const, data: { node: nodeId } },
   };
-  for (const slice of bySizeDescending(ledger, ledger.slicesOn[node])) {
-    const what = sliceName(ledger, slice);
-    if (ledger.hasPinned(slice)) {
-      rejections.add(
-        what,
+  const { steps: moves, rejections } = moveAllAnyway(
+    bySizeDescending(ledger, ledger.slicesOn[node]),
+    (slice, refused) => {
+      if (!ledger.hasPinned(slice))
+        return moveAnyway(ledger, slice, policy, rank, because, 'move-slice', refused);
+      refused.add(
+        sliceName(ledger, slice),
         'pinned-process',
         `give the device back, or stop the process, then drain ${name} again`,
       );
-      continue;
-    }
-    steps.push(...moveAnyway(ledger, slice, policy, rank, because, 'move-slice', rejections));
-  }
-  return completePlan('drain', input, steps, rejections);
+      return [];
+    },
+  );
+  return completePlan('drain', input, [...steps, ...moves], rejections);
 }

@@ -1,7 +1,7 @@
 import { DrvsError } from '@drvs/contracts';
-import { moveAnyway } from '../drain/move-anyway.js';
+import { moveAllAnyway, moveAnyway, PARTS_PER_PLAN_MAX } from '../drain/move-anyway.js';
 import { completePlan, type PlanInput } from '../plan/complete-plan.js';
-import type { Plan, PlanStep } from '../plan/plan.js';
+import type { Plan } from '../plan/plan.js';
 import { Rejections } from '../plan/rejections.js';
 import { rankBySeed } from '../plan/seed.js';
 import { Ledger } from '../snapshot/ledger.js';
@@ -22,22 +22,21 @@ export function planEvacuation(input: PlanInput, nodeId: string): Plan {
       hint: 'A node that is up is emptied by a drain, with nothing lost.',
     });
   }
-  const rejections = new Rejections();
-  const steps: PlanStep[] = [];
   if (!isFenced) {
+    const rejections = new Rejections();
     rejections.add(name, 'not-fenced', 'cut its power, or confirm that it is off');
-    return completePlan('evacuate', input, steps, rejections);
+    return completePlan('evacuate', input, [], rejections);
   }
-  const ledger = new Ledger(snapshot);
+  const ledger = new Ledger(snapshot, { parts: PARTS_PER_PLAN_MAX });
   const rank = rankBySeed(snapshot.nodes.length, seed);
   const weightOf = (slice: number): number => ledger.drvms[ledger.sliceDrvm[slice]].weight;
   const slices = bySizeDescending(ledger, ledger.slicesOn[node]).sort((a, b) => weightOf(b) - weightOf(a));
-  for (const slice of slices) {
+  const { steps, rejections } = moveAllAnyway(slices, (slice, refused) => {
     const because = {
       reason: `${name} is lost; ${ledger.drvms[ledger.sliceDrvm[slice]].name} goes on elsewhere`,
       why: { code: 'node-lost' as const, data: { node: nodeId } },
     };
-    steps.push(...moveAnyway(ledger, slice, policy, rank, because, 'rebuild-slice', rejections));
-  }
+    return moveAnyway(ledger, slice, policy, rank, because, 'rebuild-slice', refused);
+  });
   return completePlan('evacuate', input, steps, rejections);
 }

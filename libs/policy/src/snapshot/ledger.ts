@@ -45,6 +45,7 @@ export class Ledger {
   /** Indexes of the processes of each slice. */
   readonly processesIn: number[][];
   readonly #sliceWanted: Float64Array;
+  #sliceCount: number;
   /** Reckoned when asked for, and again after a change (NaN): a power is dear. */
   readonly #nodeStrain: Float64Array;
   readonly #sliceStrain: Float64Array;
@@ -59,10 +60,11 @@ export class Ledger {
   readonly #eligible = new Map<string, Uint8Array>();
   readonly #eligibleOf: (Uint8Array | undefined)[];
 
-  /** A plan that moves nothing needs no processes: `moves` false leaves them out, which is most of the work. */
+  /** A plan that moves nothing needs no processes: `moves` false leaves them out, which is most of the work.
+   * `parts` is how many parts slices may be cut into with `splitOff`. */
   constructor(
     readonly snapshot: ClusterSnapshot,
-    { moves = true }: { moves?: boolean } = {},
+    { moves = true, parts = 0 }: { moves?: boolean; parts?: number } = {},
   ) {
     const { nodes, drvms, slices } = snapshot;
     const processes = moves ? snapshot.processes : [];
@@ -71,7 +73,8 @@ export class Ledger {
     const nodeIndex = indexBy(nodes, ({ id }) => id, 'node');
     const drvmIndex = indexBy(drvms, ({ id }) => id, 'DRVM');
     const n = nodes.length;
-    const s = slices.length;
+    this.#sliceCount = slices.length;
+    const s = slices.length + parts;
     this.capacity = new Float64Array(n * CLASS_COUNT);
     this.#inverse = new Float64Array(n * CLASS_COUNT);
     this.isOpen = new Uint8Array(n);
@@ -114,7 +117,7 @@ export class Ledger {
     this.sliceUsedMiB = new Float64Array(s);
     this.processesIn = Array.from({ length: s }, () => []);
     const sliceAt = new Map<number, number>();
-    for (let slice = 0; slice < s; slice++) {
+    for (let slice = 0; slice < slices.length; slice++) {
       const record = slices[slice];
       const node = known(nodeIndex, record.nodeId, 'node');
       const drvm = known(drvmIndex, record.drvmId, 'DRVM');
@@ -163,11 +166,16 @@ export class Ledger {
       this.#group[process] = group;
     }
     this.#groupApart = Uint8Array.from(apart);
-    for (let slice = 0; slice < s; slice++) this.#put(slice, this.sliceNode[slice]);
+    for (let slice = 0; slice < slices.length; slice++) this.#put(slice, this.sliceNode[slice]);
   }
 
   get nodeCount(): number {
     return this.nodes.length;
+  }
+
+  /** Into how many parts slices may still be cut. */
+  get partsLeft(): number {
+    return this.sliceNode.length - this.#sliceCount;
   }
 
   utilisationOf(node: number): number {
@@ -342,6 +350,47 @@ export class Ledger {
     this.#sliceStrain[slice] = Number.NaN;
   }
 
+  /**
+   * Cuts a part off a slice, which lies on the same node until it is relocated: so much of the floor, with these
+   * processes and a like part of what may be borrowed. What has been borrowed is given up.
+   */
+  splitOff(slice: number, amounts: readonly number[], processes: readonly number[]): number {
+    const part = this.#sliceCount;
+    if (part >= this.sliceNode.length) throw new RangeError('the ledger was made for fewer parts');
+    this.#sliceCount++;
+    const node = this.sliceNode[slice];
+    this.#take(slice, node);
+    this.sliceDrvm[part] = this.sliceDrvm[slice];
+    for (let c = 0; c < CLASS_COUNT; c++) {
+      const from = slice * CLASS_COUNT + c;
+      const to = part * CLASS_COUNT + c;
+      const share = this.sliceFloor[from] > 0 ? amounts[c] / this.sliceFloor[from] : 0;
+      const spare = this.sliceCeiling[from] - this.sliceFloor[from];
+      this.sliceGuaranteed[to] = wholePart(this.sliceGuaranteed[from] * share);
+      this.sliceFloor[to] = amounts[c];
+      this.sliceHeld[to] = amounts[c];
+      this.sliceCeiling[to] = amounts[c] + wholePart(spare * share);
+      this.sliceGuaranteed[from] -= this.sliceGuaranteed[to];
+      this.sliceFloor[from] -= amounts[c];
+      this.sliceCeiling[from] -= this.sliceCeiling[to];
+      this.sliceHeld[from] = Math.min(
+        this.sliceCeiling[from],
+        Math.max(this.sliceFloor[from], this.sliceHeld[from] - amounts[c]),
+      );
+    }
+    this.processesIn[part] = [...processes];
+    this.processesIn[slice] = this.processesIn[slice].filter((process) => !processes.includes(process));
+    for (const process of processes) {
+      const { cpuMilli, imageBytes } = this.snapshot.processes[process];
+      const memoryMiB = Math.ceil(imageBytes / MIB);
+      this.#want(slice, -cpuMilli, -memoryMiB);
+      this.#want(part, cpuMilli, memoryMiB);
+    }
+    this.#put(slice, node);
+    this.#put(part, node);
+    return part;
+  }
+
   /** Moves one process between two slices of its DRVM: its CPU, its memory, its place among replicas. */
   moveProcess(process: number, source: number, target: number): void {
     const { cpuMilli, imageBytes } = this.snapshot.processes[process];
@@ -410,6 +459,9 @@ export class Ledger {
     return group * (this.nodeCount + this.#domainCount) + place;
   }
 }
+
+/** Rounded down, but not for want of the last bit. */
+const wholePart = (amount: number): number => Math.floor(amount + 1e-6);
 
 function indexBy<T>(items: readonly T[], key: (item: T) => string, what: string): Map<string, number> {
   const index = new Map<string, number>();
