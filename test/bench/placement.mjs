@@ -262,13 +262,27 @@ report(
   [bound],
   consolidation.made.gain.nodesOnAfter / bound,
 );
-const counts = new Map();
-for (const { nodeId } of busy.slices) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
-const [fullest, count] = [...counts].sort((a, b) => b[1] - a[1])[0];
+// One node with 40 slices among the others as they are.
+const crowd = Array.from({ length: 40 }, (_, d) => ({ ...drvmOf(0), id: `crowd${d}`, name: `crowd${d}` }));
+const crowded = {
+  ...busy,
+  nodes: [...nodes, { ...nodeOf(NODES, randomFrom(1)), id: 'crowded', name: 'crowded' }],
+  drvms: [...busy.drvms, ...crowd],
+  slices: [
+    ...busy.slices,
+    ...crowd.map(({ id }) => ({
+      ...busy.slices[0],
+      drvmId: id,
+      nodeId: 'crowded',
+      guaranteed: amounts(250, 256, 5, 20),
+      held: amounts(250, 256, 5, 20),
+    })),
+  ],
+};
 report(
-  `drain of a node with ${count} slices`,
+  'drain of a node with 40 slices',
   'ms',
-  timed(() => planDrain({ snapshot: busy, policy, seed: 1 }, fullest)).times,
+  timed(() => planDrain({ snapshot: crowded, policy, seed: 1 }, 'crowded')).times,
 );
 const choices = nodes.map(({ id, name, total }) => ({
   id,

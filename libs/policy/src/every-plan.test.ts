@@ -14,7 +14,7 @@ import {
   planWake,
 } from './index.js';
 import { scoreOf } from './plan/score.js';
-import { totalsOf, violationsOf } from './testing/invariants.js';
+import { excessOf, totalsOf, violationsOf } from './testing/invariants.js';
 import { randomCluster } from './testing/random-cluster.js';
 
 /** Random clusters for each planner; set DRVS_PROPERTY_RUNS for a longer hunt. */
@@ -27,6 +27,7 @@ const anyCluster = fc
     drvms: fc.integer({ min: 0, max: 12 }),
     heat: fc.double({ min: 0, max: 1.5, noNaN: true }),
     hasOff: fc.boolean(),
+    hasLost: fc.boolean(),
   })
   .map(randomCluster);
 
@@ -51,8 +52,12 @@ const anyInput: fc.Arbitrary<PlanInput> = fc.record({
 function carryOut(snapshot: ClusterSnapshot, plan: Plan): ClusterSnapshot {
   const state = new ClusterState(snapshot);
   const before = violationsOf(snapshot);
+  let excess = excessOf(snapshot);
   for (const step of plan.steps) {
     state.apply(step);
+    const now = excessOf(state.snapshot());
+    for (const [place, amount] of now) expect(amount).toBeLessThanOrEqual(excess.get(place) ?? 0);
+    excess = now;
     expect(violationsOf(state.snapshot()).filter((violation) => !before.includes(violation))).toEqual([]);
     expect(step.reason).not.toBe('');
   }

@@ -80,6 +80,11 @@ describe('the ledger', () => {
   it('refuses a snapshot that does not hold together', () => {
     const snapshot = aCluster([aNode('a')], [{ drvm: 'x', node: 'a' }]);
     expect(() => new Ledger({ ...snapshot, nodes: [] })).toThrow('the snapshot has no node a');
+    for (const cpuMilli of [-1, 0.5, 1e300, Number.NaN, 5000]) {
+      const [slice] = snapshot.slices;
+      const broken = { ...slice, guaranteed: { ...slice.guaranteed, cpuMilli } };
+      expect(() => new Ledger({ ...snapshot, slices: [broken] })).toThrow('the slice of x on a has cpuMilli');
+    }
     expect(() => new Ledger({ ...snapshot, nodes: [aNode('a'), aNode('a')] })).toThrow('twice');
   });
 });

@@ -1,6 +1,6 @@
 import { DrvsError, RESOURCE_CLASSES, type ResourceAmounts } from '@drvs/contracts';
 import { CLASS_COUNT, CPU, capacityOf, floorOf, MEMORY } from './amounts.js';
-import type { ClusterSnapshot, DrvmRecord, NodeRecord } from './cluster-snapshot.js';
+import type { ClusterSnapshot, DrvmRecord, NodeRecord, SliceRecord } from './cluster-snapshot.js';
 import { strainOf } from './strain.js';
 
 const MIB = 1 << 20;
@@ -119,6 +119,7 @@ export class Ledger {
     const sliceAt = new Map<number, number>();
     for (let slice = 0; slice < slices.length; slice++) {
       const record = slices[slice];
+      requireSound(record);
       const node = known(nodeIndex, record.nodeId, 'node');
       const drvm = known(drvmIndex, record.drvmId, 'DRVM');
       this.sliceNode[slice] = node;
@@ -482,6 +483,20 @@ function known(index: Map<string, number>, id: string, what: string): number {
 
 function write(array: Float64Array, index: number, amounts: ResourceAmounts): void {
   for (let c = 0; c < CLASS_COUNT; c++) array[index * CLASS_COUNT + c] = amounts[RESOURCE_CLASSES[c]];
+}
+
+/** Sums are exact only of whole numbers, and a slice out of its bounds would be carried on from plan to plan. */
+function requireSound({ drvmId, nodeId, guaranteed, held, ceiling, used, wanted }: SliceRecord): void {
+  for (const name of RESOURCE_CLASSES) {
+    const sound = [guaranteed, held, ceiling, used, wanted].every(
+      (amounts) => Number.isSafeInteger(amounts[name]) && amounts[name] >= 0,
+    );
+    if (sound && guaranteed[name] <= held[name] && held[name] <= ceiling[name]) continue;
+    throw new DrvsError(
+      'InvalidInput',
+      `the slice of ${drvmId} on ${nodeId} has ${name} guaranteed ${guaranteed[name]}, held ${held[name]}, ceiling ${ceiling[name]}, used ${used[name]}, wanted ${wanted[name]}: whole numbers from 0, the first three in rising order, are needed`,
+    );
+  }
 }
 
 /** The amounts at `index` of one of the ledger's arrays. */

@@ -3,8 +3,7 @@ import type { ClusterSnapshot } from '../snapshot/cluster-snapshot.js';
 
 /**
  * Everything that must never be so in a cluster, written without the ledger that the planners use: over-allocation, a
- * broken guarantee, DRVMs or replicas together that may not be, slices on nodes that do not run. `lost` are nodes
- * that were down from the start.
+ * broken guarantee, DRVMs or replicas together that may not be, slices on nodes that do not run.
  */
 export function violationsOf(snapshot: ClusterSnapshot): string[] {
   const found: string[] = [];
@@ -16,7 +15,7 @@ export function violationsOf(snapshot: ClusterSnapshot): string[] {
     for (const name of RESOURCE_CLASSES) {
       const held = here.reduce((sum, slice) => sum + slice.held[name], 0);
       const capacity = Math.floor((node.total[name] - node.reserved[name]) * node.ratio[name]);
-      if (held > Math.max(0, capacity)) found.push(`${node.id} gives ${held} of ${capacity} ${name}`);
+      if (held > Math.max(0, capacity)) found.push(`${node.id} gives too much ${name}`);
     }
     for (const a of here) {
       const drvm = drvms.get(a.drvmId);
@@ -49,6 +48,22 @@ export function violationsOf(snapshot: ClusterSnapshot): string[] {
     replicas.add(key);
   }
   return found;
+}
+
+/** What is held on each node above its capacity, where hardware was lost: no step may make it more. */
+export function excessOf(snapshot: ClusterSnapshot): Map<string, number> {
+  const excess = new Map<string, number>();
+  for (const node of snapshot.nodes) {
+    for (const name of RESOURCE_CLASSES) {
+      const held = snapshot.slices.reduce(
+        (sum, slice) => sum + (slice.nodeId === node.id ? slice.held[name] : 0),
+        0,
+      );
+      const capacity = Math.max(0, Math.floor((node.total[name] - node.reserved[name]) * node.ratio[name]));
+      excess.set(`${node.id} ${name}`, Math.max(0, held - capacity));
+    }
+  }
+  return excess;
 }
 
 /** Sums that no plan may change. */

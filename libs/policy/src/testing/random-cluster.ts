@@ -20,6 +20,8 @@ export interface ClusterShape {
   /** How much of the ceiling is wanted on average, 0 to 1.5. */
   heat: number;
   hasOff: boolean;
+  /** Some nodes have lost hardware since their slices came, and hold more than they have. */
+  hasLost?: boolean;
 }
 
 /** A valid cluster of this shape; the same for the same shape. */
@@ -29,6 +31,7 @@ export function randomCluster({
   drvms: drvmCount,
   heat,
   hasOff,
+  hasLost = false,
 }: ClusterShape): ClusterSnapshot {
   const random = randomFrom(seed);
   const whole = (from: number, to: number): number => from + Math.floor(random() * (to - from + 1));
@@ -145,6 +148,10 @@ export function randomCluster({
         movedAtMs: someTimeAgo(),
       });
     }
+  }
+  for (const node of nodes) {
+    if (!hasLost || !chance(0.3)) continue;
+    node.total = { ...node.total, memoryMiB: Math.floor(node.total.memoryMiB / whole(1, 8)) };
   }
   return { id: `g${seed}`, atMs: NOW_MS, nodes, drvms, slices, processes, movesLastHour: 0 };
 }
