@@ -83,7 +83,7 @@ describe('the ledger', () => {
     for (const cpuMilli of [-1, 0.5, 1e300, Number.NaN, 5000]) {
       const [slice] = snapshot.slices;
       const broken = { ...slice, guaranteed: { ...slice.guaranteed, cpuMilli } };
-      expect(() => new Ledger({ ...snapshot, slices: [broken] })).toThrow('the slice of x on a has cpuMilli');
+      expect(() => new Ledger({ ...snapshot, slices: [broken] })).toThrow('the slice of x on a is not sound');
     }
     expect(() => new Ledger({ ...snapshot, nodes: [aNode('a'), aNode('a')] })).toThrow('twice');
   });
