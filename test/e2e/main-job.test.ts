@@ -6,7 +6,7 @@ import type { DrvmView, MigrationResult, NodeView, ProcessRow } from '@drvs/cont
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cCompiler, compileC } from '../support/c-program.js';
 import { runUnderNodeWasi } from '../support/node-wasi.js';
-import { eventually, ROOT, type Stack, startStack } from '../support/stack.js';
+import { eventually, ROOT, type Stack, startStack, words } from '../support/stack.js';
 
 /** About 8 s of computing for a machine like CI's, plain. */
 const ROUNDS = '250';
@@ -78,19 +78,21 @@ describe('a cluster of three nodes, as ./drvs up makes it', () => {
     await compileC(compiler, join(ROOT, 'test/e2e/programs/survey.c'), program);
     const plain = await runUnderNodeWasi(program, [ROUNDS]);
 
-    const known = new Set((await processes('aula')).map((row) => row.pid));
-    const run = stack.spawn(['run', 'aula', program, ROUNDS]);
+    await stack.json(
+      ...words('drvm create fondo --tenant demo --cpu 1.2 --memory 768Mi --disk 3Gi --nodes 3'),
+    );
+    const run = stack.spawn(['run', 'fondo', program, ROUNDS]);
     const output = Promise.all([text(run.stdout!), text(run.stderr!)]);
     const ended = new Promise<number | null>((resolve) => run.on('close', resolve));
     const { pid } = await eventually('the program runs', async () =>
-      (await processes('aula')).find((row) => !known.has(row.pid) && row.state !== 'starting'),
+      (await processes('fondo')).find((row) => row.state !== 'starting'),
     );
 
     const moves: MigrationResult[] = [];
     for (let move = 0; move < 5; move++) {
-      const here = (await processes('aula')).find((row) => row.pid === pid)?.node;
+      const here = (await processes('fondo')).find((row) => row.pid === pid)?.node;
       const to = ['node1', 'node2', 'node3'].filter((name) => name !== here)[move % 2]!;
-      moves.push(await stack.json<MigrationResult>('migrate', 'aula', String(pid), '--to', to));
+      moves.push(await stack.json<MigrationResult>('migrate', 'fondo', String(pid), '--to', to));
     }
     expect(moves).toHaveLength(5);
     for (const move of moves) {
@@ -104,6 +106,7 @@ describe('a cluster of three nodes, as ./drvs up makes it', () => {
     expect(stdout).toBe(plain.stdout.toString());
     expect(stderr).toBe(plain.stderr.toString());
     expect(await ended).toBe(plain.code);
+    expect((await stack.drvs('drvm', 'delete', 'fondo', '--yes')).code).toBe(0);
   }, 180_000);
 
   it('shows processes of every node in one ps, and kill reaches them anywhere', async () => {
@@ -177,20 +180,7 @@ describe('a cluster of three nodes, as ./drvs up makes it', () => {
       (await stack.rest<{ items: unknown[] }>('GET', 'allocations')).body.items.length;
     const before = await allocated();
     const created = await stack.json<DrvmView>(
-      ...[
-        'drvm',
-        'create',
-        'fisica',
-        '--tenant',
-        'demo',
-        '--cpu',
-        '0.2',
-        '--memory',
-        '512Mi',
-        '--disk',
-        '2Gi',
-      ],
-      ...['--nodes', '2'],
+      ...words('drvm create fisica --tenant demo --cpu 0.2 --memory 512Mi --disk 2Gi --nodes 2'),
     );
     expect(created).toMatchObject({ name: 'fisica' });
     expect(await allocated()).toBe(before + 2);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type Stack, startStack } from '../support/stack.js';
+import { type Stack, startStack, words } from '../support/stack.js';
 
 describe('what belongs to one department is not there for another', () => {
   let stack: Stack;
@@ -24,19 +24,7 @@ describe('what belongs to one department is not there for another', () => {
     physicist = await token('physicist', 'fisica');
     chemist = await token('chemist', 'quimica');
     secret = await stack.json(
-      ...[
-        'drvm',
-        'create',
-        'reactor',
-        '--tenant',
-        'quimica',
-        '--cpu',
-        '0.2',
-        '--memory',
-        '400Mi',
-        '--disk',
-        '2Gi',
-      ],
+      ...words('drvm create reactor --tenant quimica --cpu 0.2 --memory 400Mi --disk 2Gi'),
     );
   }, 300_000);
   afterAll(async () => {
@@ -133,7 +121,7 @@ describe('what belongs to one department is not there for another', () => {
 
   it('refuses a revoked, a mistyped and a missing token alike', async () => {
     const made = await stack.json<{ id: string; token: string }>(
-      ...['token', 'create', 'short', '--tenant', 'fisica', '--role', 'member'],
+      ...words('token create short --tenant fisica --role member'),
     );
     expect((await stack.rest('GET', 'drvms', undefined, made.token)).status).toBe(200);
     expect((await stack.drvs('token', 'revoke', made.id)).code).toBe(0);

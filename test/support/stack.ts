@@ -159,6 +159,9 @@ export async function startStack(...args: string[]): Promise<Stack> {
   };
 }
 
+/** The words of a command line, parted by blanks. */
+export const words = (line: string): string[] => line.split(' ');
+
 /** Asks again until `condition` gives something, or fails with what was last thrown. */
 export async function eventually<T>(
   what: string,

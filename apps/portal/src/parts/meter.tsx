@@ -1,6 +1,5 @@
 'use client';
 import { Box, Group, Text } from '@mantine/core';
-import { useTranslations } from 'next-intl';
 import { type Metric, share, useAmounts } from './amounts';
 import classes from './meter.module.css';
 
@@ -22,24 +21,16 @@ export function Meter({
   used: number;
   label?: string;
 }) {
-  const t = useTranslations('meter');
-  const { amount } = useAmounts();
-  const words =
-    allocated === undefined
-      ? t('usedOf', { used: amount(metric, used), capacity: amount(metric, capacity) })
-      : t('words', {
-          used: amount(metric, used),
-          allocated: amount(metric, allocated),
-          capacity: amount(metric, capacity),
-        });
+  const { amounts } = useAmounts();
+  const words = amounts(metric, allocated === undefined ? [used, capacity] : [used, allocated, capacity]);
   return (
     <Box>
       {label && (
         <Group justify="space-between" gap="xs" wrap="nowrap">
-          <Text size="xs" c="dimmed">
+          <Text size="xs" c="dimmed" truncate>
             {label}
           </Text>
-          <Text size="xs" className="numeric" truncate>
+          <Text size="xs" className="numeric" style={{ whiteSpace: 'nowrap' }}>
             {words}
           </Text>
         </Group>
