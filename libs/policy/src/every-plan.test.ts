@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
-  ClusterState,
   type ClusterSnapshot,
+  ClusterState,
   type Plan,
   type PlanInput,
-  plannerPolicy,
   planBalance,
   planConsolidation,
   planDrain,
   planEvacuation,
+  plannerPolicy,
   planReallocation,
   planWake,
 } from './index.js';

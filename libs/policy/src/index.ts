@@ -11,6 +11,8 @@ export type { Plan, PlanKind, PlanStep, Rejection } from './plan/plan.js';
 export { DEFAULT_POLICY, type PlannerPolicy, plannerPolicy } from './planner-policy.js';
 export { planWake, type WakeInput } from './power/wake.js';
 export { planReallocation } from './reallocate/reallocate.js';
+export type { ContenderName } from './simulation/contenders.js';
+export { type DayOptions, type DayReport, simulateDay } from './simulation/day.js';
 export type {
   ClusterSnapshot,
   DrvmRecord,
@@ -20,5 +22,3 @@ export type {
   SliceRecord,
 } from './snapshot/cluster-snapshot.js';
 export { Ledger } from './snapshot/ledger.js';
-export type { ContenderName } from './simulation/contenders.js';
-export { type DayOptions, type DayReport, simulateDay } from './simulation/day.js';

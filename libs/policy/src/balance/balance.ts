@@ -1,5 +1,5 @@
-import { completePlan, type PlanInput } from '../plan/complete-plan.js';
 import { movesLeft } from '../plan/churn-budget.js';
+import { completePlan, type PlanInput } from '../plan/complete-plan.js';
 import type { Plan, PlanStep } from '../plan/plan.js';
 import { Rejections } from '../plan/rejections.js';
 import { rankBySeed } from '../plan/seed.js';

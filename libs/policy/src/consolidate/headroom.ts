@@ -1,6 +1,6 @@
 import type { RejectionRule } from '../plan/reasons.js';
-import { type ClusterSums, clusterSums } from '../power/cluster-sums.js';
 import type { PlannerPolicy } from '../planner-policy.js';
+import { type ClusterSums, clusterSums } from '../power/cluster-sums.js';
 import { CLASS_COUNT, CPU, MEMORY } from '../snapshot/amounts.js';
 import type { Ledger } from '../snapshot/ledger.js';
 

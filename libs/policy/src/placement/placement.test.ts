@@ -1,5 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
 import { DrvsError, NO_RESOURCES, RESOURCE_CLASSES, type ResourceAmounts } from '@drvs/contracts';
+import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
   MIN_SLICE,

@@ -1,5 +1,5 @@
-import { type RejectionRule, wordsFor } from './reasons.js';
 import type { Rejection } from './plan.js';
+import { type RejectionRule, wordsFor } from './reasons.js';
 
 /** Rejections listed one by one at most, of each rule; the rest is counted. */
 const LISTED_PER_RULE = 20;

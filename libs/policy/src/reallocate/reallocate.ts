@@ -8,8 +8,8 @@ import {
   CLASS_COUNT,
   CPU,
   describeAmounts,
-  mapAmounts,
   MEMORY,
+  mapAmounts,
   subtractAmounts,
 } from '../snapshot/amounts.js';
 import { hasHeld } from '../snapshot/freshness.js';

@@ -1,7 +1,7 @@
+import type { ClusterState } from '../plan/cluster-state.js';
 import { wattsOf } from '../plan/score.js';
 import { capacityOf } from '../snapshot/amounts.js';
 import type { SliceRecord } from '../snapshot/cluster-snapshot.js';
-import type { ClusterState } from '../plan/cluster-state.js';
 
 const HOUR_S = 3600;
 

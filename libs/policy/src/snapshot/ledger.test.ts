@@ -1,5 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
 import { RESOURCE_CLASSES } from '@drvs/contracts';
+import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { plannerPolicy } from '../planner-policy.js';
 import { aCluster, aNode } from '../testing/cluster-builder.js';
