@@ -96,49 +96,25 @@ describe('kill -9 in the middle of a creation and of a migration', () => {
     });
   }
 
-  it('of the API while a DRVM is created: the operation ends, the DRVM is whole or not there', async () => {
-    const id = (
-      await stack.rest<{ operation: OperationView }>('POST', 'drvms', {
-        name: 'nueva',
-        tenant: 'fisica',
-        dvos: 'mol',
-        cpu: 0.2,
-        memoryMiB: 600,
-        diskGiB: 3,
-        nodes: 3,
-      })
-    ).body.operation.id;
-    process.kill(await pidOf('api'), 'SIGKILL');
-    const end = await ended(id);
-    const there = (await drvms()).find((drvm) => drvm.name === 'nueva');
-    if (end.state === 'succeeded') await running('nueva');
-    else expect(there).toBeUndefined();
-    await expectSoundLedger();
-    await expectUndisturbedWitness();
-    if (there) expect((await stack.drvs('drvm', 'delete', 'nueva', '--yes')).code).toBe(0);
-  }, 180_000);
-
-  it('of an agent while a DRVM is created: the operation ends, the DRVM is whole or not there', async () => {
-    const id = (
-      await stack.rest<{ operation: OperationView }>('POST', 'drvms', {
-        name: 'otra',
-        tenant: 'fisica',
-        dvos: 'mol',
-        cpu: 0.2,
-        memoryMiB: 600,
-        diskGiB: 3,
-        nodes: 3,
-      })
-    ).body.operation.id;
-    process.kill(await pidOf('node2'), 'SIGKILL');
-    const end = await ended(id);
-    const there = (await drvms()).find((drvm) => drvm.name === 'otra');
-    if (end.state === 'succeeded') await running('otra');
-    else expect(there).toBeUndefined();
-    await expectSoundLedger();
-    await expectUndisturbedWitness();
-    if (there) expect((await stack.drvs('drvm', 'delete', 'otra', '--yes')).code).toBe(0);
-  }, 180_000);
+  it.each([
+    ['the API', 'api', 'nueva'],
+    ['an agent', 'node2', 'otra'],
+  ])(
+    'of %s while a DRVM is created: the operation ends, the DRVM is whole or not there',
+    async (_, victim, name) => {
+      const request = { name, tenant: 'fisica', dvos: 'mol', cpu: 0.2, memoryMiB: 600, diskGiB: 3, nodes: 3 };
+      const { operation } = (await stack.rest<{ operation: OperationView }>('POST', 'drvms', request)).body;
+      process.kill(await pidOf(victim), 'SIGKILL');
+      const end = await ended(operation.id);
+      const there = (await drvms()).find((drvm) => drvm.name === name);
+      if (end.state === 'succeeded') await running(name);
+      else expect(there).toBeUndefined();
+      await expectSoundLedger();
+      await expectUndisturbedWitness();
+      if (there) expect((await stack.drvs('drvm', 'delete', name, '--yes')).code).toBe(0);
+    },
+    180_000,
+  );
 
   describe('while a process migrates', () => {
     const others = ['node1', 'node2', 'node3'];

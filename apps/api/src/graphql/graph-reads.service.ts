@@ -6,8 +6,8 @@ import { Database } from '../database/database.js';
 import { type DrvmRow, WITH_SLICES } from '../drvms/drvm-view.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
-import { type NodeRow, nodeDetailViewOf, nodeViewOf, WITH_LEDGER } from '../nodes/node-view.js';
-import { findNode } from '../nodes/nodes.service.js';
+import { type NodeRow, nodeDetailViewOf, nodeViewOf } from '../nodes/node-view.js';
+import { findNode, NodesService } from '../nodes/nodes.service.js';
 import { ProcessesService } from '../processes/processes.service.js';
 import type { Drvm, Node, Operation, Process, Slice } from './object-types.js';
 
@@ -16,36 +16,18 @@ import type { Drvm, Node, Operation, Process, Slice } from './object-types.js';
 export class GraphReads {
   constructor(
     private readonly database: Database,
+    private readonly nodesService: NodesService,
     private readonly drvms: DrvmsService,
     private readonly processes: ProcessesService,
   ) {}
 
-  async nodes(actor: Actor, { limit, cursor }: PageQuery): Promise<Page<Node>> {
-    requirePermission(actor, 'node:read');
-    const after = decodeCursor(cursor);
-    const rows = await this.database.as(actor, (tx) =>
-      tx.node.findMany({
-        where: after === null ? {} : { name: { gt: after } },
-        orderBy: { name: 'asc' },
-        take: limit + 1,
-        include: WITH_LEDGER,
-      }),
-    );
-    return pageOf(
-      rows,
-      limit,
-      ({ name }) => name,
-      (row) => nodeObject(row, actor),
-    );
+  nodes(actor: Actor, page: PageQuery): Promise<Page<Node>> {
+    return this.nodesService.listAs(actor, page, nodeObject);
   }
 
   /** All that the actor may see, for a live map. */
-  async telemetry(actor: Actor): Promise<Node[]> {
-    requirePermission(actor, 'node:read');
-    const rows = await this.database.as(actor, (tx) =>
-      tx.node.findMany({ orderBy: { name: 'asc' }, include: WITH_LEDGER }),
-    );
-    return rows.map((row) => nodeObject(row, actor));
+  telemetry(actor: Actor): Promise<Node[]> {
+    return this.nodesService.all(actor, nodeObject);
   }
 
   node(actor: Actor, name: string): Promise<Node | null> {

@@ -9,6 +9,7 @@ import { AuthService } from '../auth/auth.service.js';
 import { DrvmsModule } from '../drvms/drvms.module.js';
 import { EventStreamModule } from '../event-stream/event-stream.module.js';
 import { FilesModule } from '../files/files.module.js';
+import { NodesModule } from '../nodes/nodes.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
 import { ProcessesModule } from '../processes/processes.module.js';
 import { TenantsModule } from '../tenants/tenants.module.js';
@@ -39,6 +40,7 @@ const NOT_INTRODUCED_CODE = 4408;
     DrvmsModule,
     EventStreamModule,
     FilesModule,
+    NodesModule,
     OperationsModule,
     ProcessesModule,
     TenantsModule,

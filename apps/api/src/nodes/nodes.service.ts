@@ -32,7 +32,16 @@ export class NodesService {
     private readonly events: EventsService,
   ) {}
 
-  async list(actor: Actor, { limit, cursor }: PageQuery): Promise<Page<NodeView>> {
+  list(actor: Actor, page: PageQuery): Promise<Page<NodeView>> {
+    return this.listAs(actor, page, nodeViewOf);
+  }
+
+  /** @param view what is made of each node's row */
+  async listAs<T>(
+    actor: Actor,
+    { limit, cursor }: PageQuery,
+    view: (row: NodeRow, actor: Actor) => T,
+  ): Promise<Page<T>> {
     requirePermission(actor, 'node:read');
     const after = decodeCursor(cursor);
     const rows = await this.database.as(actor, (tx) =>
@@ -47,7 +56,7 @@ export class NodesService {
       rows,
       limit,
       (row) => row.name,
-      (row) => nodeViewOf(row, actor),
+      (row) => view(row, actor),
     );
   }
 
@@ -56,13 +65,13 @@ export class NodesService {
     return this.database.as(actor, async (tx) => nodeDetailViewOf(await findNode(tx, reference), actor));
   }
 
-  /** Every node the actor may see, in detail, in one read: for the map of the cluster. */
-  async all(actor: Actor): Promise<NodeDetailView[]> {
+  /** Every node the actor may see, in one read. */
+  async all<T>(actor: Actor, view: (row: NodeRow, actor: Actor) => T): Promise<T[]> {
     requirePermission(actor, 'node:read');
     const rows = await this.database.as(actor, (tx) =>
       tx.node.findMany({ orderBy: { name: 'asc' }, include: WITH_LEDGER }),
     );
-    return rows.map((row) => nodeDetailViewOf(row, actor));
+    return rows.map((row) => view(row, actor));
   }
 
   async createEnrolmentToken(
