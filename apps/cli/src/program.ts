@@ -8,6 +8,7 @@ import { registerLogin } from './commands/login.js';
 import { registerNode } from './commands/node.js';
 import { registerOperation } from './commands/operation.js';
 import { registerProcess } from './commands/process.js';
+import { registerProtocols } from './commands/protocols.js';
 import { registerRun, separateProgram } from './commands/run.js';
 import { registerSim } from './commands/sim.js';
 import { registerStack } from './commands/stack.js';
@@ -48,6 +49,7 @@ export function buildProgram(shell: Shell): Command {
   registerTop(program, shell);
   registerEvent(program, shell);
   registerSim(program, shell);
+  registerProtocols(program, shell);
   registerCompletion(program, shell);
   return program;
 }

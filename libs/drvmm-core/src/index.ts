@@ -17,26 +17,22 @@ export { containerName, createTransport } from './transport/tls-transport.js';
 export * from './migration/coordinator.js';
 export { crc32c } from './codec/crc32c.js';
 export { DurableLog, type RecoveredLog, type StorageOperation } from './consensus/durable-log.js';
-export { FileStorage } from './consensus/file-storage.js';
 export type { LogEntry, ReplicaId } from './consensus/log-entry.js';
 export { RecordReader } from './consensus/log-record.js';
-export { DEFAULT_RAFT_TIMING, Raft, type RaftOptions, RaftRole, type RaftTiming } from './consensus/raft.js';
+export { Raft, type RaftOptions } from './consensus/raft.js';
 export type { RaftMessage } from './consensus/raft-message.js';
-export { Replica, type ReplicaEffect, type ReplicaEvent, type StateMachine } from './consensus/replica.js';
-export { MemberState, type MemberUpdate } from './membership/membership-frame.js';
-export { DEFAULT_SWIM_TIMING, type Member, Swim, type SwimTiming } from './membership/swim.js';
+export type { MemberUpdate } from './membership/membership-frame.js';
+export { type Member, Swim } from './membership/swim.js';
 export { SyncMachine } from './sync/sync-machine.js';
 export { GateMode, type SyncResult } from './sync/sync-operation.js';
 export { SyncService, type SyncServiceEffect, type SyncServiceEvent } from './sync/sync-service.js';
-export { type GroupParts, PRODUCTION_PARTS } from './simulation/group-simulation.js';
-export { type CreateSwim, MembershipSimulation } from './simulation/membership-simulation.js';
+export type { GroupParts } from './simulation/group-simulation.js';
+export type { CreateSwim } from './simulation/membership-simulation.js';
 export {
   FAULT_KINDS,
   type FaultKind,
   MAX_SIMULATED_NODES,
   NODES_PER_GROUP,
-  type ProtocolSimulationOptions,
   type ProtocolSimulationReport,
   simulateProtocols,
 } from './simulation/protocol-simulation.js';
-export { World } from './simulation/world.js';

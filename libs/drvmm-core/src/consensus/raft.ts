@@ -144,6 +144,8 @@ export interface RaftOptions {
   readonly nowMs: number;
   /** Entries kept in memory before a snapshot's end, for followers that are a little behind. */
   readonly trailingEntries?: number;
+  /** Of one append message. */
+  readonly appendBytes?: number;
 }
 
 /** What a leader knows of another replica. */
@@ -181,6 +183,7 @@ export class Raft {
   readonly #timing: RaftTiming;
   readonly #random: () => number;
   readonly #trailingEntries: number;
+  readonly #appendBytes: number;
   #nowMs: number;
   #effects: RaftEffect[] = [];
 
@@ -239,6 +242,7 @@ export class Raft {
     this.#timing = options.timing;
     this.#random = options.random;
     this.#trailingEntries = options.trailingEntries ?? TRAILING_ENTRIES;
+    this.#appendBytes = options.appendBytes ?? APPEND_BYTES;
     this.#nowMs = options.nowMs;
     this.#term = term;
     this.#votedFor = votedFor;
@@ -902,7 +906,7 @@ export class Raft {
         return;
       }
       const end = Math.min(this.#log.lastIndex, progress.next + MAX_ENTRIES_PER_APPEND - 1);
-      const entries = this.#log.slice(progress.next, end, APPEND_BYTES);
+      const entries = this.#log.slice(progress.next, end, this.#appendBytes);
       this.#sendAppend(to, progress, entries);
       mustSend = false;
       if (progress.state === 'probe') {
@@ -972,8 +976,8 @@ export class Raft {
   }
 
   /** The largest value that a quorum has reached. */
-  #quorumValue(voters: readonly ReplicaId[], valueOf: (id: ReplicaId) => number): number {
-    const values = voters.map(valueOf).sort((a, b) => b - a);
+  #quorumValue(voters: readonly ReplicaId[], reachedBy: (id: ReplicaId) => number): number {
+    const values = voters.map(reachedBy).sort((a, b) => b - a);
     return values[this.quorumSize(voters.length) - 1] ?? 0;
   }
 

@@ -60,6 +60,7 @@ export interface ReplicaOptions {
   /** The log is compacted when its entries take more than this. */
   readonly compactAfterBytes?: number;
   readonly trailingEntries?: number;
+  readonly appendBytes?: number;
   /** Sees every effect of Raft before it is carried out: for audits and counters. */
   readonly observe?: (effect: RaftEffect) => void;
   readonly createRaft?: (options: RaftOptions) => Raft;
@@ -101,6 +102,7 @@ export class Replica {
       random: options.random,
       nowMs: options.nowMs,
       trailingEntries: options.trailingEntries,
+      appendBytes: options.appendBytes,
     };
     this.#raft = options.createRaft?.(raftOptions) ?? new Raft(raftOptions);
     this.#log = options.createLog?.(options.group, recovered) ?? new DurableLog(options.group, recovered);

@@ -36,7 +36,7 @@ export type MembershipMessage =
   /** Asked for an indirect probe; no answer so far, but I am here. */
   | { kind: 'nack'; sequence: number }
   | { kind: 'join' }
-  /** Updates only, of which some may be old news; the receiver of a request answers with some of its own. */
+  /** Updates only; who gets a request answers with some of its own. */
   | { kind: 'state'; isRequest: boolean };
 
 const KINDS = [

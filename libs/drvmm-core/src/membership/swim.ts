@@ -382,8 +382,7 @@ export class Swim {
   }
 
   /** As much as fits of what is known, going on from where the last one ended. */
-  #sendSlice(to: string, isRequest: boolean): void {
-    const members = [...this.#members.values()];
+  #sendSlice(to: string, isRequest: boolean, members = [...this.#members.values()]): number {
     const slice: MemberUpdate[] = [];
     const message: MembershipMessage = { kind: 'state', isRequest };
     let room = MEMBERSHIP_FRAME_BYTES - messageBytes(this.#self.name, this.#self.address, message);
@@ -394,7 +393,10 @@ export class Swim {
       slice.push(update);
     }
     this.#exchangeCursor = (this.#exchangeCursor + slice.length) % members.length;
-    this.#send(to, message, slice);
+    const { name, address } = this.#self;
+    const frame = encodeMembershipFrame({ from: name, fromAddress: address, message, updates: slice });
+    this.#effects.push({ kind: 'send', to, frame });
+    return slice.length;
   }
 
   // ── frames ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -429,14 +431,11 @@ export class Swim {
       case 'nack':
         if (this.#probe?.sequence === message.sequence) this.#probe.nacks++;
         return;
-      case 'join':
-        for (let sent = 0; sent < this.#members.size; ) {
-          const before = this.#exchangeCursor;
-          this.#sendSlice(fromAddress, false);
-          const moved = this.#exchangeCursor - before;
-          sent += moved > 0 ? moved : moved + this.#members.size;
-        }
+      case 'join': {
+        const members = [...this.#members.values()];
+        for (let sent = 0; sent < members.length; ) sent += this.#sendSlice(fromAddress, false, members);
         return;
+      }
       case 'state':
         if (message.isRequest) this.#sendSlice(fromAddress, false);
         return;

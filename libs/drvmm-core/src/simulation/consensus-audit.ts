@@ -1,5 +1,5 @@
 import { crc32c } from '../codec/crc32c.js';
-import type { LogEntry } from '../consensus/log-entry.js';
+import type { LogEntry, ReplicaId } from '../consensus/log-entry.js';
 import { type Raft, type RaftEffect, RaftRole } from '../consensus/raft.js';
 import type { World } from './world.js';
 
@@ -80,6 +80,16 @@ export class ConsensusAudit {
       known.checksum === checksum &&
       (known.previousTerm === previousTerm || known.previousTerm === undefined || previousTerm === undefined);
     if (!isSame) this.#violation(`log matching: ${raft.id} has another entry ${index} of term ${term}`);
+  }
+
+  /** What a replica finds on its disk must be what somebody had stored. */
+  recovered(id: ReplicaId, entries: readonly LogEntry[]): void {
+    for (const { index, term, data } of entries) {
+      if (this.#entries.get(`${index}/${term}`)?.checksum !== crc32c(data)) {
+        this.#violation(`durability: ${id} finds an entry ${index} of term ${term} that nobody wrote`);
+        return;
+      }
+    }
   }
 
   #applied(raft: Raft, { index, term, data }: LogEntry): void {

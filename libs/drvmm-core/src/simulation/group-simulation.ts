@@ -47,7 +47,7 @@ const CLIENT_LEASE_MS = 1_500;
 /** Small, so that snapshots are made and installed often. */
 const COMPACT_AFTER_BYTES = 8_000;
 const TRAILING_ENTRIES = 8;
-const FOUNDERS = 3;
+const APPEND_BYTES = 200;
 const ROOM_RETRY_MS = 60;
 
 /** One synchronization group on some of the nodes: replicas with their disks, clients, and those who watch. */
@@ -65,7 +65,7 @@ export class GroupSimulation {
     readonly parts: GroupParts,
   ) {
     this.audit = new ConsensusAudit(world, group);
-    const founders = nodes.slice(0, FOUNDERS).map(replicaOn);
+    const founders = nodes.slice(0, world.random.pick([3, 3, nodes.length])).map(replicaOn);
     this.#hosts = nodes.map((node) => new ReplicaHost(this, node, founders));
     this.workload = new SyncWorkload(
       world,
@@ -186,6 +186,7 @@ export class ReplicaHost {
       world.violation(`group ${group}: durability: ${error.message}`);
       return;
     }
+    audit.recovered(id, recovered.state.entries);
     for (const operation of recovered.repairs) disk.perform(operation);
     let raft!: Raft;
     const service = parts.createService({
@@ -198,6 +199,7 @@ export class ReplicaHost {
       nowMs: world.localMs(node),
       compactAfterBytes: COMPACT_AFTER_BYTES,
       trailingEntries: TRAILING_ENTRIES,
+      appendBytes: APPEND_BYTES,
       createRaft: (options) => {
         raft = parts.createRaft(options);
         return raft;

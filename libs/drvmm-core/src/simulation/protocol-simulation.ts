@@ -1,4 +1,4 @@
-import { DEFAULT_SWIM_TIMING } from '../membership/swim.js';
+import { DEFAULT_SWIM_TIMING, type SwimTiming } from '../membership/swim.js';
 import {
   type GroupParts,
   GroupSimulation,
@@ -58,6 +58,8 @@ export interface ProtocolSimulationReport {
 export const NODES_PER_GROUP = 5;
 export const MAX_SIMULATED_NODES = 1_000;
 const FAULT_EVERY_MS = 300;
+/** Quick to suspect, so that members are wrongly taken for dead and come back. */
+const SWIM_TIMING: SwimTiming = { ...DEFAULT_SWIM_TIMING, probeIntervalMs: 300, probeTimeoutMs: 100 };
 const HEAL_MS = 30_000;
 const HEAL_CHECK_MS = 500;
 const JUDGE_EVERY_EVENTS = 200_000;
@@ -81,7 +83,7 @@ class ProtocolSimulation {
     this.#membership =
       options.withMembership === false
         ? null
-        : new MembershipSimulation(world, DEFAULT_SWIM_TIMING, options.createSwim);
+        : new MembershipSimulation(world, SWIM_TIMING, options.createSwim);
     const parts = { ...PRODUCTION_PARTS, ...options.parts };
     const groups = Math.max(1, Math.floor(options.nodes / NODES_PER_GROUP));
     for (let group = 0; group < groups; group++) {
@@ -205,7 +207,7 @@ class ProtocolSimulation {
         group.onElection = () => this.#world.after(random.between(0, 1), all);
         return;
       case 4: {
-        const kind = random.pick(['write', 'sync', 'sync', 'syncFolder', 'remove'] as const);
+        const kind = random.pick(['write', 'sync', 'syncFolder', 'syncFolder', 'remove'] as const);
         host.onStorage = { kind, run: () => this.#crash(host.node.index, true, downMs) };
         return;
       }
@@ -236,7 +238,13 @@ class ProtocolSimulation {
   #partition(group: GroupSimulation): void {
     const world = this.#world;
     const { random } = world;
-    const inside = group.hosts.map(({ node }) => node.index).filter(() => random.isLucky(0.5));
+    const { leader } = group;
+    const inside = group.hosts.map(({ node }) => node.index).filter(() => random.isLucky(0.4));
+    // A leader with few or none is what leases and reads are tried by.
+    if (leader !== undefined && random.isLucky(0.6)) {
+      inside.splice(random.below(2));
+      if (!inside.includes(leader.node.index)) inside.push(leader.node.index);
+    }
     const way = random.below(3);
     for (const { index } of world.nodes) {
       if (inside.includes(index)) continue;

@@ -46,13 +46,12 @@ export class SyncWorkload {
   readonly #registerUses: number[] = new Array(REGISTERS).fill(0);
   readonly #highestToken = new Map<string, number>();
   isOpen = true;
-  undecided = 0;
 
   constructor(
     readonly world: World,
     readonly group: number,
     nodes: readonly SimulatedNode[],
-    options: Omit<SyncClientOptions, 'client' | 'nowMs'>,
+    options: Omit<SyncClientOptions, 'client' | 'nowMs' | 'random'>,
     readonly transmit: (from: SimulatedNode, to: number, frame: Buffer) => void,
   ) {
     const homes = [...nodes, ...nodes];
@@ -127,7 +126,7 @@ export class SyncWorkload {
     history.push(operation);
   }
 
-  /** Judges the registers; `unfinished`: operations that will have no answer are included. */
+  /** Judges the registers; what is still without an answer will get none. */
   judge(): void {
     for (const client of this.#clients) client.abandon();
     for (const [name, history] of this.#histories) {
@@ -156,7 +155,7 @@ export class WorkloadClient {
     readonly workload: SyncWorkload,
     readonly index: number,
     readonly node: SimulatedNode,
-    readonly options: Omit<SyncClientOptions, 'client' | 'nowMs'>,
+    readonly options: Omit<SyncClientOptions, 'client' | 'nowMs' | 'random'>,
   ) {
     this.#client = this.#newClient();
     this.#alarm = this.#newAlarm();
@@ -215,7 +214,12 @@ export class WorkloadClient {
 
   #newClient(): SyncClient {
     const nowMs = this.workload.world.localMs(this.node);
-    return new SyncClient({ ...this.options, client: this.index + 1, nowMs });
+    return new SyncClient({
+      ...this.options,
+      client: this.index + 1,
+      nowMs,
+      random: this.workload.world.random.next,
+    });
   }
 
   #newAlarm(): Alarm {

@@ -1,7 +1,8 @@
 import type { LogFile, StorageOperation } from '../consensus/durable-log.js';
 import type { SeededRandom } from './seeded-random.js';
 
-const SECTOR_BYTES = 512;
+/** Smaller than real ones, so that records are torn as often as they can be. */
+const SECTOR_BYTES = 64;
 
 interface VirtualFile {
   bytes: Buffer;

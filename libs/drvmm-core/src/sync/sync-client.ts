@@ -39,6 +39,8 @@ export interface SyncClientOptions {
   readonly leaseMs: number;
   readonly clockDriftMax: number;
   readonly nowMs: number;
+  /** In [0, 1). */
+  readonly random: () => number;
 }
 
 const RETRY_MS = 250;
@@ -47,6 +49,7 @@ const POLL_MS = 1_000;
 const PAUSE_MS = 30;
 export const MAX_CLIENT_OPERATIONS = 64;
 const MAX_REMEMBERED_REQUESTS = 16;
+const FIRST_REQUEST_MAX = 2 ** 50;
 
 interface Pending {
   readonly id: number;
@@ -67,7 +70,7 @@ export class SyncClient {
   #nowMs: number;
   #session: SessionId = 0;
   #target = 0;
-  #lastRequest = 0;
+  #lastRequest: number;
   #lastSequence = 0;
   #pending: Pending[] = [];
   #open: { request: number; dueMs: number; sentMs: number } | null = null;
@@ -79,6 +82,8 @@ export class SyncClient {
   constructor(options: SyncClientOptions) {
     this.#options = options;
     this.#nowMs = options.nowMs;
+    // Late answers to a former life of this client must not be taken for answers to this one.
+    this.#lastRequest = Math.floor(options.random() * FIRST_REQUEST_MAX);
   }
 
   get session(): SessionId {
