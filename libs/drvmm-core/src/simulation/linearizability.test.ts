@@ -5,6 +5,7 @@ import {
   type ObservedOperation,
   type RegisterInput,
   registerModel,
+  withoutUnseen,
 } from './linearizability.js';
 
 type Observed = ObservedOperation<RegisterInput, string>;
@@ -47,6 +48,22 @@ describe('the linearizability checker', () => {
     expect(checkLinearizable(registerModel, [lost, read('b', 1, 2), write('a', 3, 4), read('b', 5, 6)])).toBe(
       'violated',
     );
+  });
+
+  it('judges many operations without an answer in few steps', () => {
+    const unanswered = Array.from(
+      { length: 40 },
+      (_, calledAt): Observed => ({
+        input: { kind: 'add', amount: 1 },
+        output: undefined,
+        calledAt,
+        returnedAt: Number.POSITIVE_INFINITY,
+      }),
+    );
+    expect(checkLinearizable(registerModel, [...unanswered, read('40', 50, 51)], 5_000)).toBe('linearizable');
+    expect(checkLinearizable(registerModel, [...unanswered, read('41', 50, 51)], 5_000)).toBe('violated');
+    const writes = Array.from({ length: 40 }, (_, at) => write(`unseen ${at}`, at));
+    expect(withoutUnseen([...writes, write('seen', 41), read('seen', 42, 43)])).toHaveLength(2);
   });
 
   it('refuses an addition that was done twice', () => {

@@ -39,6 +39,7 @@ export function checkLinearizable<State, Input, Output>(
   stepsMax = STEPS_MAX,
 ): Verdict {
   const head = linked(history);
+  const twins = twinsOf(history);
   const done = new Uint8Array(history.length);
   const seen = new Set<string>();
   const trail: { entry: Entry; state: State }[] = [];
@@ -49,7 +50,9 @@ export function checkLinearizable<State, Input, Output>(
     if (steps > stepsMax) return 'undecided';
     if (entry?.isCall) {
       const { input, output } = history[entry.operation]!;
-      const next = model.step(state, input, output);
+      const twin = twins[entry.operation]!;
+      const isOutOfTurn = twin >= 0 && done[twin] === 0;
+      const next = isOutOfTurn ? null : model.step(state, input, output);
       if (next !== null) {
         done[entry.operation] = 1;
         const key = `${model.keyOf(next)} ${Buffer.from(done.buffer).toString('latin1')}`;
@@ -77,6 +80,23 @@ export function checkLinearizable<State, Input, Output>(
     entry = last.entry.next;
   }
   return 'linearizable';
+}
+
+/**
+ * Of operations without an answer that are the same, one that was called later need not be tried before one that was
+ * called earlier: for each, the one before it, or -1.
+ */
+function twinsOf(history: readonly ObservedOperation<unknown, unknown>[]): number[] {
+  const lastOf = new Map<string, number>();
+  const twins = new Array<number>(history.length).fill(-1);
+  const unanswered = [...history.keys()].filter((at) => history[at]!.output === undefined);
+  unanswered.sort((a, b) => history[a]!.calledAt - history[b]!.calledAt);
+  for (const at of unanswered) {
+    const key = JSON.stringify(history[at]!.input);
+    twins[at] = lastOf.get(key) ?? -1;
+    lastOf.set(key, at);
+  }
+  return twins;
 }
 
 function linked(history: readonly ObservedOperation<unknown, unknown>[]): Entry {
@@ -149,3 +169,22 @@ export const registerModel: SequentialModel<string, RegisterInput, RegisterOutpu
     }
   },
 };
+
+/**
+ * Without the writes that have no answer and whose value nobody saw: whether they happened makes no difference, as
+ * nothing with an answer can stand between them and the next write.
+ */
+export function withoutUnseen(
+  history: readonly ObservedOperation<RegisterInput, RegisterOutput>[],
+): ObservedOperation<RegisterInput, RegisterOutput>[] {
+  const seen = new Set<string>();
+  for (const { input, output } of history) {
+    if (output !== undefined && input.kind === 'read') seen.add(output);
+    if (input.kind !== 'compareAndSet') continue;
+    seen.add(input.expected);
+    if (output?.startsWith('!')) seen.add(output.slice(1));
+  }
+  return history.filter(
+    ({ input, output }) => output !== undefined || !('value' in input) || seen.has(input.value),
+  );
+}

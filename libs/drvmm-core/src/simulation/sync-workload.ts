@@ -7,11 +7,12 @@ import {
   type RegisterInput,
   type RegisterOutput,
   registerModel,
+  withoutUnseen,
 } from './linearizability.js';
 import { Alarm, type SimulatedNode, type World } from './world.js';
 
 /** Operations on one register before the next one is used: what a history is judged by must stay small. */
-const OPERATIONS_PER_REGISTER = 120;
+const OPERATIONS_PER_REGISTER = 60;
 const LOCKS = 2;
 const REGISTERS = 2;
 /** Of a read-write lock and a semaphore beside the plain locks. */
@@ -130,7 +131,7 @@ export class SyncWorkload {
   judge(): void {
     for (const client of this.#clients) client.abandon();
     for (const [name, history] of this.#histories) {
-      const verdict = checkLinearizable(registerModel, history);
+      const verdict = checkLinearizable(registerModel, withoutUnseen(history));
       this.world.count('historiesJudged');
       if (verdict === 'violated') this.#violation(`linearizability: ${name}, ${history.length} operations`);
       if (verdict === 'undecided') this.world.count('historiesUndecided');
