@@ -1,6 +1,7 @@
 export { planBalance } from './balance/balance.js';
 export { type ConsolidateInput, planConsolidation } from './consolidate/consolidate.js';
 export { planDrain } from './drain/drain.js';
+export { planProcessDrain } from './drain/drain-processes.js';
 export { planEvacuation } from './evacuate/evacuate.js';
 export * from './placement/placement.js';
 export * from './placement/placement-request.js';
@@ -16,6 +17,7 @@ export { type DayOptions, type DayReport, simulateDay } from './simulation/day.j
 export type {
   ClusterSnapshot,
   DrvmRecord,
+  NodePowerState,
   NodeRecord,
   PowerModel,
   ProcessRecord,

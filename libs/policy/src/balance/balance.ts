@@ -24,8 +24,9 @@ export interface Balancing {
  * the fewest bytes; then slices between nodes. Each move must lower the number of waiting processes (`strainOf`) by
  * enough to earn its cost within the horizon, so that nothing moves for nothing and no move can be worth taking
  * back. What is balanced stays alone: equal load on all nodes is no aim.
+ * `slices` false moves processes only.
  */
-export function planBalance(input: PlanInput): Plan {
+export function planBalance(input: PlanInput, { slices = true }: { slices?: boolean } = {}): Plan {
   const { snapshot, policy, seed } = input;
   const balancing: Balancing = {
     ledger: new Ledger(snapshot),
@@ -41,7 +42,8 @@ export function planBalance(input: PlanInput): Plan {
     // A slice that left makes room for processes, and the other way round: until neither finds anything more.
     before = steps.length;
     balancing.rejections = new Rejections();
-    steps.push(...moveProcesses(balancing), ...moveSlices(balancing));
+    steps.push(...moveProcesses(balancing));
+    if (slices) steps.push(...moveSlices(balancing));
   }
   return completePlan('balance', input, steps, balancing.rejections);
 }

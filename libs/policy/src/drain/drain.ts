@@ -1,9 +1,9 @@
-import { DrvsError } from '@drvs/contracts';
 import { completePlan, type PlanInput } from '../plan/complete-plan.js';
-import type { Plan, PlanStep } from '../plan/plan.js';
+import type { Plan } from '../plan/plan.js';
 import { rankBySeed } from '../plan/seed.js';
 import { Ledger } from '../snapshot/ledger.js';
 import { bySizeDescending, sliceName } from '../snapshot/order.js';
+import { drainableNode } from './drainable-node.js';
 import { moveAllAnyway, moveAnyway, PARTS_PER_PLAN_MAX } from './move-anyway.js';
 
 /**
@@ -13,33 +13,11 @@ import { moveAllAnyway, moveAnyway, PARTS_PER_PLAN_MAX } from './move-anyway.js'
  */
 export function planDrain(input: PlanInput, nodeId: string): Plan {
   const { snapshot, policy, seed } = input;
-  const node = snapshot.nodes.findIndex(({ id }) => id === nodeId);
-  if (node < 0) throw new DrvsError('NotFound', `there is no node ${nodeId}`, { field: 'node' });
-  const { name, state, isCordoned } = snapshot.nodes[node];
-  if (state !== 'up') {
-    throw new DrvsError('StateConflict', `${name} is ${state}, only a node that is up can be drained`, {
-      hint:
-        state === 'down'
-          ? 'What was on it is replaced by an evacuation once it is fenced.'
-          : 'It is empty already.',
-    });
-  }
+  const { node, cordon, because } = drainableNode(snapshot, nodeId);
+  const { name } = snapshot.nodes[node];
   const ledger = new Ledger(snapshot, { parts: PARTS_PER_PLAN_MAX });
   ledger.isOpen[node] = 0;
-  const steps: PlanStep[] = [];
-  if (!isCordoned) {
-    steps.push({
-      action: 'cordon',
-      node: nodeId,
-      reason: `${name} is to be emptied and gets nothing new`,
-      why: { code: 'maintenance', data: { node: nodeId } },
-    });
-  }
   const rank = rankBySeed(snapshot.nodes.length, seed);
-  const because = {
-    reason: `${name} is drained`,
-    why: { code: 'maintenance' as const, data: { node: nodeId } },
-  };
   const { steps: moves, rejections } = moveAllAnyway(
     bySizeDescending(ledger, ledger.slicesOn[node]),
     (slice, refused) => {
@@ -53,5 +31,5 @@ export function planDrain(input: PlanInput, nodeId: string): Plan {
       return [];
     },
   );
-  return completePlan('drain', input, [...steps, ...moves], rejections);
+  return completePlan('drain', input, [...cordon, ...moves], rejections);
 }

@@ -44,6 +44,7 @@ export interface RejectedNode {
 
 export type RejectionRule =
   | 'not-up'
+  | 'cordoned'
   | 'exclusive-to-another'
   | 'not-empty'
   | 'cpu'

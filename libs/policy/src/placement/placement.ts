@@ -109,6 +109,8 @@ function namedNodes({ nodes }: PlacementRequest, snapshot: readonly NodeSnapshot
 
 function reject(node: NodeSnapshot, { exclusive }: PlacementRequest): RejectedNode | null {
   const because = (rule: RejectionRule, reason: string): RejectedNode => ({ node: node.name, rule, reason });
+  if (node.state === 'draining' || node.state === 'drained')
+    return because('cordoned', `it is ${node.state} and takes nothing new until it is restored`);
   if (node.state !== 'up') return because('not-up', `it is ${node.state}`);
   if (node.isExclusive) return because('exclusive-to-another', 'it is exclusive to another DRVM');
   if (exclusive && node.slices > 0)

@@ -39,6 +39,7 @@ const UNITS: Record<ResourceClass, (amount: number) => string> = {
 
 const RULES: Record<RejectionRule, string> = {
   'not-up': 'not up',
+  cordoned: 'cordoned for a drain',
   'exclusive-to-another': 'exclusive to another DRVM',
   'not-empty': 'not empty, so not to be had exclusively',
   cpu: 'too little CPU free for a slice',

@@ -22,6 +22,7 @@ export type RejectionRule =
   | 'exclusive'
   | 'replicas-together'
   | 'pinned-process'
+  | 'no-other-slice'
   | 'cooling-down'
   | 'not-long-enough'
   | 'churn-budget'
@@ -44,6 +45,7 @@ const RULE_WORDS: Record<RejectionRule, string> = {
   exclusive: 'exclusive use or DRVMs that avoid each other',
   'replicas-together': 'two replicas would meet',
   'pinned-process': 'a process is bound to a device of its node',
+  'no-other-slice': 'its DRVM has no other node that takes processes',
   'cooling-down': 'it was moved a short while ago',
   'not-long-enough': 'it has not been so for long enough',
   'churn-budget': 'enough has been moved in this hour',

@@ -9,6 +9,7 @@ const NEVER: ReadonlySet<RejectionRule> = new Set([
   'not-eligible',
   'no-power-control',
   'pinned-process',
+  'no-other-slice',
 ]);
 
 /** What a plan decided against, and why: bounded, in the order in which it was found. */
