@@ -70,6 +70,8 @@ export const StartProcess = z.object({
   stdinPath: z.string().nullable().default(null),
   /** A node's name; without it the DRVM chooses. */
   node: z.string().nullable().default(null),
+  /** Names of nodes that are not to be chosen; they take nothing new. */
+  avoid: z.array(z.string()).max(1024).default([]),
   /** Its caller's key: starting twice with the same key starts once. */
   requestKey: z.string().max(200).optional(),
 });

@@ -120,7 +120,7 @@ export class Home implements PmActions {
     const program = vfs.readWhole(params.program, PROGRAM_BYTES_MOST);
     const programHash = programs.hashOf(program);
     const instrumented = await programs.instrumented(programHash, program);
-    const seen = await this.#look(chosen);
+    const seen = await this.#look(chosen, params.avoid);
     // From the choice to the row without a pause: starts at the same time see each other's.
     const index = this.#place(seen, instrumented, params.program);
     const node = nodes.at(index);
@@ -171,8 +171,21 @@ export class Home implements PmActions {
   }
 
   /** The nodes that come into question, with their counters. */
-  async #look(chosen: DrvmNode | null): Promise<{ node: DrvmNode; counters: NodeCounters }[]> {
-    const wanted = chosen === null ? this.#o.nodes.up() : [chosen];
+  async #look(
+    chosen: DrvmNode | null,
+    avoid: readonly string[],
+  ): Promise<{ node: DrvmNode; counters: NodeCounters }[]> {
+    const open = this.#o.nodes.up().filter(({ name }) => !avoid.includes(name));
+    if (chosen === null && open.length === 0) {
+      throw new DrvsError(
+        'StateConflict',
+        `no node of the DRVM takes programs: ${avoid.join(', ')} take nothing new`,
+        {
+          hint: 'Restore a node (`drvs node restore NODE`), then start the program again.',
+        },
+      );
+    }
+    const wanted = chosen === null ? open : [chosen];
     const seen = await Promise.all(
       wanted.map(async (node) => {
         try {

@@ -71,7 +71,14 @@ export class ProcessesService {
   async start(actor: Actor, drvm: string, request: StartProcess): Promise<{ pid: number; node: string }> {
     requirePermission(actor, 'process:write');
     const found = await this.home.find(actor, drvm);
-    const { result } = await this.home.call(found, 'process.start', request, { timeoutMs: START_TIMEOUT_MS });
+    const closed = closedNodes(found);
+    if (request.node !== null) requireOpen(closed, request.node, 'node');
+    const { result } = await this.home.call(
+      found,
+      'process.start',
+      { ...request, avoid: [...request.avoid, ...closed] },
+      { timeoutMs: START_TIMEOUT_MS },
+    );
     await this.#record(actor, 'process.start', found.name, found.tenantId, {
       program: request.program,
       ...result,
@@ -103,6 +110,7 @@ export class ProcessesService {
         field: 'to',
       });
     }
+    requireOpen(closedNodes(found), to, 'to');
     await this.#requireAlive(found, pid);
     const operation = await this.database.as(actor, async (tx) => {
       const started = await this.operations.start(tx, {
@@ -203,4 +211,17 @@ export class ProcessesService {
       this.audit.append(tx, actor, action, `drvm/${drvmName}`, tenantId, details),
     );
   }
+}
+
+/** Names of the nodes of a DRVM that take nothing new. */
+function closedNodes({ slices }: DrvmRow): string[] {
+  return slices.filter(({ node }) => node.wantedState !== 'active').map(({ node }) => node.name);
+}
+
+function requireOpen(closed: readonly string[], node: string, field: string): void {
+  if (!closed.includes(node)) return;
+  throw new DrvsError('StateConflict', `${node} is being drained and takes nothing new`, {
+    hint: `Choose another node, or restore it first: drvs node restore ${node}`,
+    field,
+  });
 }
