@@ -22,6 +22,7 @@ import { MaintenanceModule } from './maintenance/maintenance.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { NodesModule } from './nodes/nodes.module.js';
 import { OperationsModule } from './operations/operations.module.js';
+import { PlansModule } from './plans/plans.module.js';
 import { ProcessesModule } from './processes/processes.module.js';
 import { TenantsModule } from './tenants/tenants.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
@@ -53,6 +54,7 @@ export class AppModule {
         OperationsModule,
         ProcessesModule,
         FilesModule,
+        PlansModule,
         EventStreamModule,
         GraphqlModule,
       ],

@@ -15,6 +15,7 @@ export const OPERATION_KINDS = [
   'drvm.stop',
   'drvm.delete',
   'process.migrate',
+  'plan.apply',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
@@ -41,6 +42,8 @@ export const AgentJobs = {
     drvmId: z.string(),
     pid: z.int(),
     to: z.string(),
+    /** The same key twice moves once; without it the operation's id is the key. */
+    requestKey: z.string().max(200).optional(),
   }),
 } as const;
 export type AgentJob = keyof typeof AgentJobs;

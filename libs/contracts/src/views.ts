@@ -138,6 +138,56 @@ export interface OperationView {
   endedAt: string | null;
 }
 
+/** What moves and why; ids beside names, since names may be given anew. */
+export type ClusterPlanStep =
+  | { action: 'cordon'; node: string; nodeId: string; reason: string }
+  | {
+      action: 'migrate-process';
+      drvm: string;
+      drvmId: string;
+      pid: number;
+      command: string;
+      from: string;
+      to: string;
+      /** vCPUs that it uses or waits for. */
+      cpu: number;
+      bytes: number;
+      pauseMs: number;
+      reason: string;
+    };
+
+/** A plan over the running cluster; what is not to be done, or cannot be yet, is in `rejected`. */
+export interface ClusterPlanView {
+  id: string;
+  kind: 'balance' | 'drain';
+  /** Of a drain: the node. */
+  node: string | null;
+  /** Names the state of the cluster that it was made from. */
+  snapshot: string;
+  steps: ClusterPlanStep[];
+  /** Processes waiting for a CPU, as reckoned, before and after. */
+  gain: { strainBefore: number; strainAfter: number; summary: string };
+  cost: { moves: number; bytes: number; pauseMs: number; seconds: number; summary: string };
+  rejected: { what: string; reason: string }[];
+  requestedBy: string;
+  createdAt: string;
+  /** After this it is refused, and is to be made anew. */
+  expiresAt: string;
+  /** The operation that carries it out. */
+  operation: string | null;
+}
+
+/** The result of an operation `plan.apply`. */
+export interface PlanOutcome {
+  plan: string;
+  kind: ClusterPlanView['kind'];
+  node: string | null;
+  moved: { drvm: string; pid: number; from: string; to: string; bytes: number; pauseMs: number }[];
+  skipped: { step: string; reason: string }[];
+  /** What the plan left where it is, and why. */
+  stays: { what: string; reason: string }[];
+}
+
 export interface EventView {
   id: string;
   at: string;

@@ -50,10 +50,10 @@ export class AgentJobProcessor {
   }
 
   async #migrate(nodeId: string, data: unknown): Promise<unknown> {
-    const { operationId, drvmId, pid, to } = AgentJobs['process.migrate'].parse(data);
+    const { operationId, drvmId, pid, to, requestKey } = AgentJobs['process.migrate'].parse(data);
     await this.#requireUnderWay(operationId);
     const options = { timeoutMs: TIMEOUT_MS['process.migrate'] };
-    const params = { pid, to, requestKey: operationId };
+    const params = { pid, to, requestKey: requestKey ?? operationId };
     return (await this.links.require(nodeId).callContainer(drvmId, 'process.migrate', params, options))
       .result;
   }

@@ -22,6 +22,8 @@ const PERMISSIONS = {
   'file:write': ['supra-admin', 'tenant-admin', 'member'],
   'operation:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
   'operation:write': ['supra-admin', 'tenant-admin', 'member'],
+  'plan:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
+  'plan:write': ['supra-admin', 'tenant-admin', 'member'],
   'event:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
   'audit:read': ['supra-admin', 'tenant-admin', 'auditor'],
 } as const satisfies Record<string, readonly Role[]>;

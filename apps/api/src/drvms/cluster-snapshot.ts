@@ -1,6 +1,6 @@
 import type { NodeSnapshot } from '@drvs/policy';
 import type { Transaction } from '../database/database.js';
-import { ledgerOf, nodeState } from '../nodes/node-view.js';
+import { ledgerOf, nodeState, occupies } from '../nodes/node-view.js';
 
 /** The ledger as the planner sees it, of these nodes or of all. To be read outside any tenant's walls. */
 export async function clusterSnapshot(
@@ -17,7 +17,7 @@ export async function clusterSnapshot(
       wantedState: true,
       lastSeenAt: true,
       inventories: true,
-      slices: { select: { exclusive: true } },
+      slices: { select: { exclusive: true, index: true, processes: true } },
     },
   });
   return rows.map((row) => {
@@ -25,7 +25,7 @@ export async function clusterSnapshot(
     return {
       id: row.id,
       name: row.name,
-      state: nodeState(row, row.slices.length, now),
+      state: nodeState(row, row.slices.filter(occupies).length, now),
       free,
       step,
       slices: row.slices.length,

@@ -2,7 +2,7 @@ import type { Page } from '@drvs/contracts';
 import { type Type } from '@nestjs/common';
 import { ArgsType, Field, Int, ObjectType } from '@nestjs/graphql';
 import { PageQuery } from '../http/paging.js';
-import { Drvm, Event, Node, Operation, Tenant, User } from './object-types.js';
+import { ClusterPlan, Drvm, Event, Node, Operation, Tenant, User } from './object-types.js';
 
 /** Lists as Relay's connections; the cursors are those of REST's pages. */
 @ObjectType()
@@ -49,6 +49,7 @@ export const TenantConnection = connectionOf(Tenant);
 export const UserConnection = connectionOf(User);
 export const OperationConnection = connectionOf(Operation);
 export const EventConnection = connectionOf(Event);
+export const ClusterPlanConnection = connectionOf(ClusterPlan);
 
 export function pageQuery({ first, after }: ConnectionArgs): PageQuery {
   return PageQuery.parse({ limit: first ?? undefined, cursor: after ?? undefined });

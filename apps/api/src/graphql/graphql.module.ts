@@ -11,6 +11,7 @@ import { EventStreamModule } from '../event-stream/event-stream.module.js';
 import { FilesModule } from '../files/files.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
+import { PlansModule } from '../plans/plans.module.js';
 import { ProcessesModule } from '../processes/processes.module.js';
 import { TenantsModule } from '../tenants/tenants.module.js';
 import { UsersModule } from '../users/users.module.js';
@@ -42,6 +43,7 @@ const NOT_INTRODUCED_CODE = 4408;
     FilesModule,
     NodesModule,
     OperationsModule,
+    PlansModule,
     ProcessesModule,
     TenantsModule,
     UsersModule,

@@ -167,6 +167,55 @@ export class Plan {
   @Field(() => [PlanRejection]) rejected!: PlanRejection[];
 }
 
+@ObjectType({ description: 'What moves, or which node is closed, and why' })
+export class ClusterPlanStep {
+  @Field() action!: string;
+  @Field(() => String, { nullable: true, description: 'Of a cordon: the node' }) node?: string;
+  @Field(() => String, { nullable: true }) drvm?: string;
+  @Field(() => ID, { nullable: true }) drvmId?: string;
+  @Field(() => Int, { nullable: true }) pid?: number;
+  @Field(() => String, { nullable: true }) command?: string;
+  @Field(() => String, { nullable: true }) from?: string;
+  @Field(() => String, { nullable: true }) to?: string;
+  @Field(() => Float, { nullable: true, description: 'vCPUs that it uses or waits for' }) cpu?: number;
+  @Field(() => Float, { nullable: true }) bytes?: number;
+  @Field(() => Float, { nullable: true }) pauseMs?: number;
+  @Field() reason!: string;
+}
+
+@ObjectType()
+export class PlanGain {
+  @Field(() => Float, { description: 'Processes waiting for a CPU' }) strainBefore!: number;
+  @Field(() => Float) strainAfter!: number;
+  @Field() summary!: string;
+}
+
+@ObjectType()
+export class PlanCost {
+  @Field(() => Int) moves!: number;
+  @Field(() => Float) bytes!: number;
+  @Field(() => Float) pauseMs!: number;
+  @Field(() => Float) seconds!: number;
+  @Field() summary!: string;
+}
+
+@ObjectType()
+export class ClusterPlan {
+  @Field(() => ID) id!: string;
+  @Field() kind!: string;
+  @Field(() => String, { nullable: true }) node!: string | null;
+  @Field() snapshot!: string;
+  @Field(() => [ClusterPlanStep]) steps!: ClusterPlanStep[];
+  @Field(() => PlanGain) gain!: PlanGain;
+  @Field(() => PlanCost) cost!: PlanCost;
+  @Field(() => [PlanRejection]) rejected!: PlanRejection[];
+  @Field() requestedBy!: string;
+  @Field() createdAt!: string;
+  @Field() expiresAt!: string;
+  @Field(() => ID, { nullable: true, description: 'The operation that carries it out' })
+  operation!: string | null;
+}
+
 @ObjectType()
 export class Quota {
   @Field(() => Float, { nullable: true }) cpu?: number;

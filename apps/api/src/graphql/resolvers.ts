@@ -1,7 +1,15 @@
 import { ClusterResolver } from './cluster.resolver.js';
 import { DrvmsResolver } from './drvms.resolver.js';
 import { PeopleResolver } from './people.resolver.js';
+import { PlansResolver } from './plans.resolver.js';
 import { ProcessesResolver } from './processes.resolver.js';
 import { ViewerResolver } from './viewer.resolver.js';
 
-export const RESOLVERS = [ViewerResolver, PeopleResolver, ClusterResolver, DrvmsResolver, ProcessesResolver];
+export const RESOLVERS = [
+  ViewerResolver,
+  PeopleResolver,
+  ClusterResolver,
+  DrvmsResolver,
+  ProcessesResolver,
+  PlansResolver,
+];

@@ -4,9 +4,10 @@ import { Database } from '../database/database.js';
 const SWEEP_EVERY_MS = 10 * 60_000;
 const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
 const EVENTS_KEPT_MS = 90 * 86_400_000;
+const PLANS_KEPT_MS = 30 * 86_400_000;
 const DEAD_TOKENS_KEPT_MS = 30 * 86_400_000;
 
-/** Removes what has run out: sessions, keys of idempotency, tokens, old events. The audit stays. */
+/** Removes what has run out: sessions, keys of idempotency, tokens, old events and plans. The audit stays. */
 @Injectable()
 export class Maintenance implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #log = new Logger('Maintenance');
@@ -34,6 +35,7 @@ export class Maintenance implements OnApplicationBootstrap, OnApplicationShutdow
     await unrestricted.apiToken.deleteMany({
       where: { OR: [{ revokedAt: before(DEAD_TOKENS_KEPT_MS) }, { expiresAt: before(DEAD_TOKENS_KEPT_MS) }] },
     });
+    await unrestricted.plan.deleteMany({ where: { createdAt: before(PLANS_KEPT_MS) } });
     await unrestricted.event.deleteMany({ where: { at: before(EVENTS_KEPT_MS) } });
   }
 }

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { Database } from '../database/database.js';
-import { nodeState } from '../nodes/node-view.js';
+import { nodeState, OCCUPYING } from '../nodes/node-view.js';
 
 /** Counts of the process and sums of the ledger. No names: the numbers may be scraped without signing in. */
 @Injectable()
@@ -44,7 +44,11 @@ export class MetricsService {
     const { unrestricted } = this.database;
     const [nodes, drvms, operations, inventories] = [
       await unrestricted.node.findMany({
-        select: { wantedState: true, lastSeenAt: true, _count: { select: { slices: true } } },
+        select: {
+          wantedState: true,
+          lastSeenAt: true,
+          _count: { select: { slices: { where: OCCUPYING } } },
+        },
       }),
       await unrestricted.drvm.groupBy({ by: ['state'], _count: true }),
       await unrestricted.operation.groupBy({ by: ['kind', 'state'], _count: true }),

@@ -24,15 +24,26 @@ export const WITH_LEDGER = {
 export type SliceRow = Slice & { drvm: { name: string }; tenant: { name: string } };
 export type NodeRow = Node & { inventories: Inventory[]; slices: SliceRow[] };
 
-/** What a node is, from what is wanted of it and from when its agent was heard last. */
+/**
+ * What a drain has to bring away: a slice with programs in it, or one that is a DRVM's home (its servers and files are
+ * there). As a Prisma condition and as a predicate.
+ */
+export const OCCUPYING = { OR: [{ index: 0 }, { processes: { gt: 0 } }] };
+export const occupies = ({ index, processes }: Pick<Slice, 'index' | 'processes'>): boolean =>
+  index === 0 || processes > 0;
+
+/**
+ * What a node is, from what is wanted of it and from when its agent was heard last. It is drained when nothing of any
+ * DRVM would be lost with it: no slice on it is `occupied`.
+ */
 export function nodeState(
   node: Pick<Node, 'wantedState' | 'lastSeenAt'>,
-  slices: number,
+  occupied: number,
   now: number,
 ): NodeView['state'] {
   if (node.wantedState === 'off') return 'off';
   if (node.lastSeenAt === null || now - node.lastSeenAt.getTime() > NODE_DOWN_AFTER_MS) return 'down';
-  if (node.wantedState === 'drained') return slices === 0 ? 'drained' : 'draining';
+  if (node.wantedState === 'drained') return occupied === 0 ? 'drained' : 'draining';
   return 'up';
 }
 
@@ -64,7 +75,7 @@ export function ledgerOf(inventories: readonly Inventory[]): {
  * besides, and who else is on it, is nobody's business there.
  */
 export function nodeViewOf(row: NodeRow, actor: Actor, now = Date.now()): NodeView {
-  const state = nodeState(row, row.slices.length, now);
+  const state = nodeState(row, row.slices.filter(occupies).length, now);
   const exclusive = row.slices.find((slice) => slice.exclusive);
   const base = {
     name: row.name,

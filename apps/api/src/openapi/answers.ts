@@ -1,6 +1,8 @@
 import {
   type AllocationView,
   type Amounts,
+  type ClusterPlanStep,
+  type ClusterPlanView,
   Device,
   type DrvmView,
   NetworkInterface,
@@ -193,6 +195,44 @@ export const PlanAnswer = z.object({
   rejected: z.array(z.object({ what: z.string(), reason: z.string() })),
 });
 export type PlanView = z.infer<typeof PlanAnswer>;
+
+export const ClusterPlanStepAnswer = z.discriminatedUnion('action', [
+  z.object({ action: z.literal('cordon'), node: z.string(), nodeId: id, reason: z.string() }),
+  z.object({
+    action: z.literal('migrate-process'),
+    drvm: z.string(),
+    drvmId: id,
+    pid: z.int(),
+    command: z.string(),
+    from: z.string(),
+    to: z.string(),
+    cpu: z.number(),
+    bytes: z.number(),
+    pauseMs: z.number(),
+    reason: z.string(),
+  }),
+]) satisfies z.ZodType<ClusterPlanStep>;
+
+export const ClusterPlanAnswer = z.object({
+  id,
+  kind: z.enum(['balance', 'drain']),
+  node: z.string().nullable(),
+  snapshot: z.string(),
+  steps: z.array(ClusterPlanStepAnswer),
+  gain: z.object({ strainBefore: z.number(), strainAfter: z.number(), summary: z.string() }),
+  cost: z.object({
+    moves: z.int(),
+    bytes: z.number(),
+    pauseMs: z.number(),
+    seconds: z.number(),
+    summary: z.string(),
+  }),
+  rejected: z.array(z.object({ what: z.string(), reason: z.string() })),
+  requestedBy: z.string(),
+  createdAt: time,
+  expiresAt: time,
+  operation: id.nullable(),
+}) satisfies z.ZodType<ClusterPlanView>;
 
 export const AuditAnswer = z.object({
   id,

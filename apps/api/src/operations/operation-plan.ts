@@ -1,4 +1,4 @@
-import type { OperationKind } from '@drvs/contracts';
+import type { ClusterPlanStep, OperationKind } from '@drvs/contracts';
 
 /**
  * The steps of each kind of operation, as a pure function of the DRVM's slices. Steps of one phase run side by side;
@@ -15,7 +15,10 @@ export type StepAction =
   | 'settle-stopped'
   | 'delete'
   | 'release'
-  | 'migrate';
+  | 'migrate'
+  | 'cordon'
+  | 'move'
+  | 'conclude';
 
 export interface PlannedSlice {
   sliceId: string;
@@ -32,6 +35,8 @@ export interface PlannedStep {
   name: string;
   /** The slice it is about, where it is about one. */
   slice: PlannedSlice | null;
+  /** What of a cluster's plan it carries out, where it does. */
+  work: ClusterPlanStep | null;
 }
 
 type Phase = { action: StepAction; name: string; perNode: boolean };
@@ -39,7 +44,7 @@ type Phase = { action: StepAction; name: string; perNode: boolean };
 const once = (action: StepAction, name: string): Phase => ({ action, name, perNode: false });
 const onEachNode = (action: StepAction, name: string): Phase => ({ action, name, perNode: true });
 
-const PHASES: Readonly<Record<OperationKind, readonly Phase[]>> = {
+const PHASES: Readonly<Record<Exclude<OperationKind, 'plan.apply'>, readonly Phase[]>> = {
   'drvm.create': [
     once('authority', 'make the authority of the DRVM'),
     onEachNode('prepare', 'prepare the container on'),
@@ -64,16 +69,38 @@ const PHASES: Readonly<Record<OperationKind, readonly Phase[]>> = {
   'process.migrate': [once('migrate', 'migrate the process')],
 };
 
-export function planOperation(kind: OperationKind, slices: readonly PlannedSlice[]): PlannedStep[] {
+/** @param work the steps of the plan that a `plan.apply` carries out: one after another, the cluster valid between them */
+export function planOperation(
+  kind: OperationKind,
+  slices: readonly PlannedSlice[],
+  work: readonly ClusterPlanStep[] = [],
+): PlannedStep[] {
+  if (kind === 'plan.apply') return [...work.map(stepOfPlan), CONCLUSION(work.length)];
   const ordered = [...slices].sort((a, b) => a.index - b.index);
   const steps: Omit<PlannedStep, 'position'>[] = PHASES[kind].flatMap(
     ({ action, name, perNode }, phase): Omit<PlannedStep, 'position'>[] =>
       perNode
-        ? ordered.map((slice) => ({ phase, action, name: `${name} ${slice.nodeName}`, slice }))
-        : [{ phase, action, name, slice: null }],
+        ? ordered.map((slice) => ({ phase, action, name: `${name} ${slice.nodeName}`, slice, work: null }))
+        : [{ phase, action, name, slice: null, work: null }],
   );
   return steps.map((step, position) => ({ ...step, position }));
 }
+
+function stepOfPlan(work: ClusterPlanStep, position: number): PlannedStep {
+  const at = { position, phase: position, slice: null, work };
+  if (work.action === 'cordon') return { ...at, action: 'cordon', name: `close ${work.node} to what is new` };
+  const { drvm, pid, from, to } = work;
+  return { ...at, action: 'move', name: `move process ${pid} of ${drvm} from ${from} to ${to}` };
+}
+
+const CONCLUSION = (position: number): PlannedStep => ({
+  position,
+  phase: position,
+  action: 'conclude',
+  name: 'sum up what was done',
+  slice: null,
+  work: null,
+});
 
 /** The steps grouped by phase, in order. */
 export function phasesOf(steps: readonly PlannedStep[]): PlannedStep[][] {

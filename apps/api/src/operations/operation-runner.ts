@@ -11,7 +11,9 @@ import { DrvmConditions } from '../agents/drvm-conditions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { Prisma } from '../gen/client.js';
 import { type PlannedStep, phasesOf, planOperation } from './operation-plan.js';
+import { workOf } from './plan-work.js';
 import {
+  CANCEL_ENDS_STEPS,
   CANCELLABLE_ONCE_BEGUN,
   hasEnded,
   progressOf,
@@ -159,13 +161,14 @@ class OperationRun {
     private readonly shutdown: AbortSignal,
   ) {
     this.kind = row.kind as OperationKind;
-    this.plan = planOperation(this.kind, slicesOf(row));
+    this.plan = planOperation(this.kind, slicesOf(row), workOf(row.params));
     this.#states = row.steps.map(({ state }) => state);
     this.#attempts = row.steps.map(({ attempts }) => attempts);
     this.#outputs = row.steps.map(({ output }) => output);
     this.#context = {
       operationId: row.id,
       kind: this.kind,
+      requestedBy: row.requestedBy,
       drvmId: row.drvmId ?? '',
       params: row.params as Record<string, unknown>,
       slices: slicesOf(row),
@@ -186,7 +189,7 @@ class OperationRun {
   }
 
   async forward(): Promise<void> {
-    if (!this.row.drvm) {
+    if (!this.row.drvm && this.kind !== 'plan.apply') {
       throw new DrvsError('NotFound', `${this.row.subject} is no more`, {
         hint: 'It was deleted meanwhile.',
       });
@@ -250,6 +253,8 @@ class OperationRun {
       await this.#begin(step);
       try {
         signal.throwIfAborted();
+        // Between two attempts too: one that waits for a node that is away may be given up.
+        if (this.#attempts[step.position]! > 1) await this.#throwIfCancelled();
         const key = `${this.row.id}.${step.position}.${this.#attempts[step.position]}`;
         const outcome = await this.performer.perform(step, this.#context, {
           key,
@@ -288,7 +293,8 @@ class OperationRun {
   }
 
   async #end({ position }: PlannedStep, outcome: StepOutcome): Promise<void> {
-    const state = outcome.skipped === undefined ? 'succeeded' : 'skipped';
+    const state =
+      outcome.failed !== undefined ? 'failed' : outcome.skipped === undefined ? 'succeeded' : 'skipped';
     this.#states[position] = state;
     this.#outputs[position] = outcome.output ?? null;
     const isLast = position === this.plan.length - 1;
@@ -298,7 +304,7 @@ class OperationRun {
         data: {
           state,
           endedAt: new Date(),
-          error: outcome.skipped ?? null,
+          error: outcome.failed ?? outcome.skipped ?? null,
           output: (outcome.output ?? Prisma.DbNull) as Prisma.InputJsonValue,
         },
       });
@@ -344,7 +350,7 @@ class OperationRun {
 
   /** A step that waits for an agent does not see the border of a step for long: a cancellation ends its waiting. */
   async #watchForCancel(stop: AbortController): Promise<void> {
-    if (!CANCELLABLE_ONCE_BEGUN[this.kind]) return;
+    if (!CANCEL_ENDS_STEPS[this.kind]) return;
     try {
       for (;;) {
         await delay(CANCEL_CHECK_MS, undefined, { signal: stop.signal });

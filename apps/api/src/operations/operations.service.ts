@@ -16,6 +16,7 @@ import { LedgerSession } from '../jobs/ledger-session.js';
 import { planOperation } from './operation-plan.js';
 import { OperationQueue } from './operation-queue.js';
 import { operationView } from './operation-view.js';
+import { workOf } from './plan-work.js';
 import { CANCELLABLE_ONCE_BEGUN, hasEnded } from './state-machine.js';
 
 export interface OperationRequest {
@@ -82,7 +83,12 @@ export class OperationsService {
         drvmId,
         params: { stateBefore: drvm?.state ?? null, ...params },
         requestedBy: actorLabel(actor),
-        steps: { create: planOperation(kind, slices).map(({ position, name }) => ({ position, name })) },
+        steps: {
+          create: planOperation(kind, slices, workOf(params)).map(({ position, name }) => ({
+            position,
+            name,
+          })),
+        },
       },
     });
     this.database.afterCommit(tx, () => this.enqueue(operation.id));

@@ -64,7 +64,7 @@ export function progressOf(states: readonly StepState[]): number {
 
 /**
  * Whether an operation that has begun can still be cancelled. Creation and start can be undone; a stop or a deletion
- * that is half done is best finished, and a migration takes milliseconds.
+ * that is half done is best finished, and a migration takes milliseconds; a plan may end between its moves.
  */
 export const CANCELLABLE_ONCE_BEGUN: Readonly<Record<OperationKind, boolean>> = {
   'drvm.create': true,
@@ -72,4 +72,18 @@ export const CANCELLABLE_ONCE_BEGUN: Readonly<Record<OperationKind, boolean>> = 
   'drvm.stop': false,
   'drvm.delete': false,
   'process.migrate': false,
+  'plan.apply': true,
+};
+
+/**
+ * Whether a cancellation ends a step in the middle. The moves of a plan are each finished: it ends between two of them,
+ * and what has moved stays where it is.
+ */
+export const CANCEL_ENDS_STEPS: Readonly<Record<OperationKind, boolean>> = {
+  'drvm.create': true,
+  'drvm.start': true,
+  'drvm.stop': false,
+  'drvm.delete': false,
+  'process.migrate': false,
+  'plan.apply': false,
 };

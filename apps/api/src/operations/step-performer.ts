@@ -18,10 +18,12 @@ import { JobsService } from '../jobs/jobs.service.js';
 import type { AgentJobData, NodeJobOptions } from '../jobs/node-jobs.js';
 import { createAuthority, signMember } from './authority.js';
 import type { PlannedSlice, PlannedStep, StepAction } from './operation-plan.js';
+import { PlanPerformer } from './plan-performer.js';
 
 export interface OperationContext {
   operationId: string;
   kind: OperationKind;
+  requestedBy: string;
   drvmId: string;
   params: Record<string, unknown>;
   slices: PlannedSlice[];
@@ -32,6 +34,8 @@ export interface OperationContext {
 export interface StepOutcome {
   /** Why there was nothing to do; the step then counts as skipped. */
   skipped?: string;
+  /** Why it could not be done, where the steps after it are done all the same. */
+  failed?: string;
   /** What later steps, or the same one done again, need. */
   output?: Prisma.InputJsonValue;
   /** Runs in the transaction that ends the step. */
@@ -53,6 +57,9 @@ const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
   delete: 90_000,
   release: 30_000,
   migrate: 180_000,
+  cordon: 30_000,
+  move: 180_000,
+  conclude: 30_000,
 };
 /** Guests get this long to end on SIGTERM. */
 const STOP_GRACE_MS = 5_000;
@@ -78,6 +85,7 @@ export class StepPerformer {
     private readonly jobs: JobsService,
     private readonly links: AgentLinks,
     private readonly secrets: SecretBox,
+    private readonly plans: PlanPerformer,
   ) {}
 
   deadlineMs(action: StepAction): number {
@@ -107,6 +115,10 @@ export class StepPerformer {
         return this.#release(context);
       case 'migrate':
         return this.#migrate(context, options);
+      case 'cordon':
+      case 'move':
+      case 'conclude':
+        return this.plans.perform(step, context, options);
     }
   }
 
