@@ -7,6 +7,7 @@ import { registerEvent } from './commands/event.js';
 import { registerLogin } from './commands/login.js';
 import { registerNode } from './commands/node.js';
 import { registerOperation } from './commands/operation.js';
+import { registerPlan } from './commands/plan.js';
 import { registerProcess } from './commands/process.js';
 import { registerProtocols } from './commands/protocols.js';
 import { registerRun, separateProgram } from './commands/run.js';
@@ -46,6 +47,7 @@ export function buildProgram(shell: Shell): Command {
   registerProcess(program, shell);
   registerCopy(program, shell);
   registerOperation(program, shell);
+  registerPlan(program, shell);
   registerTop(program, shell);
   registerEvent(program, shell);
   registerSim(program, shell);

@@ -1,10 +1,11 @@
-import type { NodeDetailView, NodeView } from '@drvs/contracts';
+import type { NodeDetailView, NodeView, OperationView } from '@drvs/contracts';
 import { DrvsError } from '@drvs/contracts';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { usage } from '../failure.js';
 import { renderFacts, renderTable } from '../output/table.js';
 import { formatAgo, formatBytes, formatCpu, formatMiB, parseDurationSeconds } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { outcomeOf, renderOutcome } from './plan.js';
 
 const of = (used: string, total: string): string => `${used}/${total}`;
 
@@ -84,6 +85,26 @@ export function registerNode(program: Command, shell: Shell): void {
           if (!(isFirst && error instanceof DrvsError && error.code === 'StaleGeneration')) throw error;
         }
       }
+    });
+
+  node
+    .command('drain')
+    .description('close a node to what is new, and move the programs on it to other nodes of their DRVMs')
+    .argument('<node>')
+    .addOption(new Option('--no-wait', "do not wait; print the operation's id"))
+    .action(async (name: string, options: { wait: boolean }) => {
+      const operation = await (await shell.client()).post<OperationView>(`${path(name)}/drain`);
+      if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
+      shell.answer(outcomeOf(await shell.follow(operation)), renderOutcome);
+    });
+
+  node
+    .command('restore')
+    .description('open a drained node again')
+    .argument('<node>')
+    .action(async (name: string) => {
+      const after = await (await shell.client()).post<NodeDetailView>(`${path(name)}/restore`);
+      shell.answer(after, ({ state }) => `${name} is ${state} and takes new programs and DRVMs\n`);
     });
 
   node
