@@ -1,0 +1,110 @@
+import type { ClusterPlanView, NodeView, PlanOutcome, ProcessRow } from '@drvs/contracts';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { eventually, type Stack, startStack } from '../support/stack.js';
+
+/** Some ten seconds of computing for a machine like CI's, alone. */
+const LIMIT = 400_000_000;
+const STEP = 40_000_000;
+
+describe('plans over a running cluster', () => {
+  let stack: Stack;
+  let pids: number[] = [];
+  beforeAll(async () => {
+    stack = await startStack('--no-demo');
+    await stack.json('tenant', 'create', 'fisica');
+    await stack.json(
+      ...[
+        'drvm',
+        'create',
+        'reactor',
+        '--tenant',
+        'fisica',
+        '--cpu',
+        '0.9',
+        '--memory',
+        '768Mi',
+        '--nodes',
+        '3',
+      ],
+    );
+  }, 300_000);
+  afterAll(async () => {
+    await stack?.stop();
+  }, 60_000);
+
+  const start = async (...more: string[]) =>
+    stack.json<{ pid: number; node: string }>(
+      ...['run', 'reactor', '--detach', ...more, '/bin/primes', String(LIMIT), String(STEP)],
+    );
+  const places = async () => {
+    const rows = await stack.json<ProcessRow[]>('ps', 'reactor');
+    return new Map(rows.map(({ pid, node }) => [pid, node]));
+  };
+
+  it('a balance moves one of two programs that compete on a node, and says why', async () => {
+    // Not the home: its servers need the CPU too.
+    pids = [await start('--node', 'node2'), await start('--node', 'node2')].map(({ pid }) => pid);
+    await eventually('both compute', async () =>
+      (await stack.json<ProcessRow[]>('ps', 'reactor')).every(({ cpuMs }) => cpuMs > 0),
+    );
+    const dry = await stack.drvs('plan', 'balance');
+    expect(dry).toMatchObject({ code: 0 });
+    expect(dry.stdout).toMatch(/move .*reactor\/\d+ .*primes.* node2 -> node[13] .* processes fewer wait/);
+    expect(dry.stdout).toMatch(/Nothing has been done/);
+    expect([...(await places()).values()]).toEqual(['node2', 'node2']);
+
+    const applied = await stack.json<ClusterPlanView & { result: PlanOutcome }>('plan', 'balance', '--apply');
+    expect(applied.steps).toHaveLength(1);
+    expect(applied.result.moved).toEqual([
+      expect.objectContaining({ drvm: 'reactor', from: 'node2', pid: expect.any(Number) }),
+    ]);
+    const after = await places();
+    expect(new Set(pids.map((pid) => after.get(pid))).size).toBe(2);
+  }, 60_000);
+
+  it('a drain moves every program off a node, new ones avoid it, and a restore opens it', async () => {
+    const drained = await stack.json<PlanOutcome>('node', 'drain', 'node2');
+    expect(drained.moved).toEqual([expect.objectContaining({ drvm: 'reactor', from: 'node2' })]);
+    expect(drained.stays).toEqual([
+      { what: 'reactor@node2', reason: expect.stringContaining('slices cannot move yet') },
+    ]);
+    expect([...(await places()).values()]).not.toContain('node2');
+    await eventually(
+      'it is drained',
+      async () => (await stack.json<NodeView>('node', 'show', 'node2')).state === 'drained',
+    );
+
+    const refused = await stack.drvs('run', 'reactor', '--node', 'node2', '/bin/hello');
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('drvs node restore node2') });
+    for (let run = 0; run < 3; run++) {
+      const hello = await stack.drvs('run', 'reactor', '/bin/hello');
+      expect(hello.stdout).toMatch(/on node[13]\./);
+    }
+    const placed = await stack.json<{
+      steps: { node: string }[];
+      rejected: { what: string; reason: string }[];
+    }>(
+      ...['drvm', 'create', 'otra', '--tenant', 'fisica', '--cpu', '0.1', '--memory', '512Mi'],
+      ...['--nodes', '2', '--dry-run'],
+    );
+    expect(placed.steps.map(({ node }) => node).sort()).toEqual(['node1', 'node3']);
+    expect(placed.rejected).toEqual([
+      { what: 'node2', reason: expect.stringMatching(/drained and takes nothing new/) },
+    ]);
+
+    expect((await stack.json<NodeView>('node', 'restore', 'node2')).state).toBe('up');
+    expect((await stack.drvs('run', 'reactor', '--node', 'node2', '/bin/hello')).stdout).toMatch(
+      /on node2\./,
+    );
+  }, 90_000);
+
+  it('what was moved about prints exactly what one prints that stays where it is', async () => {
+    const outputs = await Promise.all(
+      pids.map(async (pid) => (await stack.drvs('logs', 'reactor', String(pid), '--follow')).stdout),
+    );
+    const stayed = await stack.drvs('run', 'reactor', '/bin/primes', String(LIMIT), String(STEP));
+    expect(stayed).toMatchObject({ code: 0 });
+    expect(stayed.stdout.split('\n')).toHaveLength(LIMIT / STEP + 2);
+    for (const output of outputs) expect(output).toBe(stayed.stdout);
+  }, 240_000);
+});
