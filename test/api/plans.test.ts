@@ -2,6 +2,7 @@ import type { ClusterPlanView, NodeView, OperationView, PlanOutcome, ProcessRow 
 import { DrvsError } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
+import { OperationsService } from '../../apps/api/src/operations/operations.service.js';
 import { type AgentPeer, containerState } from '../support/agent-peer.js';
 import { startApi, type TestApi } from '../support/api.js';
 import { TestCluster, until } from '../support/cluster.js';
@@ -264,6 +265,34 @@ describe('carrying a plan out', () => {
     await rest('POST', `operations/${id}/retry`);
     expect(await ended(id)).toMatchObject({ state: 'succeeded' });
     expect(moves).toEqual([2, 1]);
+  });
+
+  test('goes on after a crash where it was: what had moved is not moved again', async () => {
+    for (const pid of [1, 2]) runs(pid, 'node2', 'waiting');
+    const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
+    expect((await ended(id)).state).toBe('succeeded');
+    // As a process leaves it that is killed after the second move and before it could write that down.
+    const second = { operationId: id, position: 1 };
+    await database.system(async (tx) => {
+      await tx.operationStep.update({
+        where: { operationId_position: second },
+        data: { state: 'running', output: {} },
+      });
+      await tx.operationStep.update({
+        where: { operationId_position: { ...second, position: 2 } },
+        data: { state: 'pending' },
+      });
+      await tx.operation.update({
+        where: { id },
+        data: { state: 'running', endedAt: null, result: {}, progress: 1 / 3 },
+      });
+    });
+    await api.app.get(OperationsService, { strict: false }).enqueue(id);
+    const done = await ended(id);
+    expect(done.state).toBe('succeeded');
+    expect(done.steps.map(({ state }) => state)).toEqual(['succeeded', 'skipped', 'succeeded']);
+    expect(done.steps[1]?.error).toMatch(/is on node[13] already/);
+    expect(moves).toHaveLength(2);
   });
 
   test('is cancelled between two moves: the one under way is finished, and what moved stays', async () => {

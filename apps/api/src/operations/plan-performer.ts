@@ -61,7 +61,6 @@ export class PlanPerformer {
     const drvm = await this.database.unrestricted.drvm.findUnique({
       where: { id: move.drvmId },
       include: {
-        tenant: { select: { name: true } },
         slices: { include: { node: { select: { id: true, name: true, wantedState: true } } } },
       },
     });
@@ -82,22 +81,8 @@ export class PlanPerformer {
         options,
       );
       const result = MigrationResult.parse(answer);
-      return {
-        output: { ...result, drvm: drvm.name, drvmId },
-        settle: async (tx) => {
-          const { bytes, pauseMs, from } = result;
-          await tx.event.create({
-            data: {
-              kind: 'process.migrated',
-              tenantId: drvm.tenantId,
-              tenant: drvm.tenant.name,
-              drvmId,
-              drvm: drvm.name,
-              text: `process ${pid} moved from ${from} to ${to} by a plan, ${bytes} bytes, pause ${pauseMs.toFixed(1)} ms`,
-            },
-          });
-        },
-      };
+      // The container tells of the move itself.
+      return { output: { ...result, drvm: drvm.name, drvmId } };
     } catch (thrown) {
       options.signal.throwIfAborted();
       const error = DrvsError.from(thrown);

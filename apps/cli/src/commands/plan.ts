@@ -1,7 +1,7 @@
 import type { ClusterPlanStep, ClusterPlanView, OperationView, PlanOutcome } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
 import { renderTable } from '../output/table.js';
-import { formatAgo, formatBytes, formatCpu, formatMs } from '../quantities.js';
+import { formatAgo, formatBytes, formatCpu } from '../quantities.js';
 import type { Shell } from '../shell.js';
 
 /** Lists go back this far. */
@@ -108,7 +108,7 @@ function renderPlan(plan: ClusterPlanView): string {
 function renderMoves({ moved, skipped }: PlanOutcome): string {
   const lines = moved.map(
     ({ drvm, pid, from, to, bytes, pauseMs }) =>
-      `${drvm}/${pid} moved from ${from} to ${to}: ${formatBytes(bytes)}, downtime ${formatMs(pauseMs)}\n`,
+      `${drvm}/${pid} moved from ${from} to ${to}: ${formatBytes(bytes)}, downtime ${pauseMs.toFixed(1)} ms\n`,
   );
   const left = skipped.map(({ step, reason }) => `not needed: ${step}: ${reason}\n`);
   return [...lines, ...left].join('') || 'nothing moved\n';

@@ -65,8 +65,8 @@ function costOf(steps: readonly PlanStep[]): PlanCost {
   cost.seconds = Math.round(cost.seconds * 1000) / 1000;
   cost.summary =
     cost.moves === 0
-      ? `${steps.length} steps, nothing moves`
-      : `${cost.moves} moves, ${(cost.bytes / (1 << 20)).toFixed(1)} MiB, ${cost.pauseMs.toFixed(0)} ms of pauses in all`;
+      ? `${steps.length} step${steps.length === 1 ? '' : 's'}, nothing moves`
+      : `${cost.moves} move${cost.moves === 1 ? '' : 's'}, ${(cost.bytes / (1 << 20)).toFixed(1)} MiB, ${cost.pauseMs.toFixed(0)} ms of pauses in all`;
   return cost;
 }
 
