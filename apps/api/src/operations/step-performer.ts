@@ -34,8 +34,6 @@ export interface OperationContext {
 export interface StepOutcome {
   /** Why there was nothing to do; the step then counts as skipped. */
   skipped?: string;
-  /** Why it could not be done, where the steps after it are done all the same. */
-  failed?: string;
   /** What later steps, or the same one done again, need. */
   output?: Prisma.InputJsonValue;
   /** Runs in the transaction that ends the step. */

@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { planBalance } from '../balance/balance.js';
+import { ClusterState } from '../plan/cluster-state.js';
+import { DEFAULT_POLICY } from '../planner-policy.js';
 import { aCluster, aNode, inputFor } from '../testing/cluster-builder.js';
+import { violationsOf } from '../testing/invariants.js';
+import { randomCluster } from '../testing/random-cluster.js';
 import { planProcessDrain } from './drain-processes.js';
 
 describe('draining a node of processes only', () => {
@@ -44,6 +49,39 @@ describe('draining a node of processes only', () => {
       ['full/3', 'no-room'],
       ['bound/4', 'pinned-process'],
     ]);
+  });
+
+  it('of any cluster is valid after every step, leaves only what it names, and is empty when made again', () => {
+    const anyCluster = fc
+      .record({
+        seed: fc.nat(),
+        nodes: fc.integer({ min: 1, max: 8 }),
+        drvms: fc.integer({ min: 0, max: 10 }),
+        heat: fc.double({ min: 0, max: 1.5, noNaN: true }),
+        hasOff: fc.boolean(),
+        hasLost: fc.boolean(),
+      })
+      .map(randomCluster);
+    fc.assert(
+      fc.property(anyCluster, (snapshot) => {
+        const node = snapshot.nodes.find(({ state }) => state === 'up');
+        if (!node) return;
+        const input = { snapshot, policy: DEFAULT_POLICY, seed: 1 };
+        const { steps, rejected } = planProcessDrain(input, node.id);
+        const before = violationsOf(snapshot);
+        const state = new ClusterState(snapshot);
+        for (const step of steps) {
+          state.apply(step);
+          expect(before).toEqual(expect.arrayContaining(violationsOf(state.snapshot())));
+        }
+        const after = state.snapshot();
+        const left = after.processes.filter(({ nodeId }) => nodeId === node.id).length;
+        const counted = rejected.reduce((sum, { data }) => sum + Number(data.count ?? 1), 0);
+        expect(counted).toBe(left);
+        expect(planProcessDrain({ ...input, snapshot: after }, node.id).steps).toEqual([]);
+      }),
+      { numRuns: 150 },
+    );
   });
 
   it('refuses a node that is down, and one that there is not', () => {
