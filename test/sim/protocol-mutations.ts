@@ -1,6 +1,6 @@
 import {
-  crc32c,
   type CreateSwim,
+  crc32c,
   DurableLog,
   type FaultKind,
   GateMode,

@@ -1,5 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
 import { FAULT_KINDS, type ProtocolSimulationReport, simulateProtocols } from '@drvs/drvmm-core';
+import { describe, expect, it } from '@jest/globals';
 import { PROTOCOL_MUTATIONS, type ProtocolMutation } from './protocol-mutations.js';
 
 /** A mutation that this many seeds do not show counts as one that the simulator cannot find. */

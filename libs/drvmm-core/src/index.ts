@@ -1,3 +1,9 @@
+export { crc32c } from './codec/crc32c.js';
+export { DurableLog, type RecoveredLog, type StorageOperation } from './consensus/durable-log.js';
+export type { LogEntry, ReplicaId } from './consensus/log-entry.js';
+export { RecordReader } from './consensus/log-record.js';
+export { Raft, type RaftOptions } from './consensus/raft.js';
+export type { RaftMessage } from './consensus/raft-message.js';
 export * from './ipc/endpoint.js';
 export * from './ipc/errors.js';
 export {
@@ -12,20 +18,9 @@ export * from './ipc/message.js';
 export * from './ipc/owner.js';
 export * from './ipc/privileges.js';
 export { ProcessStateInvalid } from './ipc/process-state.js';
-export type { Transport, TransportEvents, TransportOptions } from './transport/transport.js';
-export { containerName, createTransport } from './transport/tls-transport.js';
-export * from './migration/coordinator.js';
-export { crc32c } from './codec/crc32c.js';
-export { DurableLog, type RecoveredLog, type StorageOperation } from './consensus/durable-log.js';
-export type { LogEntry, ReplicaId } from './consensus/log-entry.js';
-export { RecordReader } from './consensus/log-record.js';
-export { Raft, type RaftOptions } from './consensus/raft.js';
-export type { RaftMessage } from './consensus/raft-message.js';
 export type { MemberUpdate } from './membership/membership-frame.js';
 export { type Member, Swim } from './membership/swim.js';
-export { SyncMachine } from './sync/sync-machine.js';
-export { GateMode, type SyncResult } from './sync/sync-operation.js';
-export { SyncService, type SyncServiceEffect, type SyncServiceEvent } from './sync/sync-service.js';
+export * from './migration/coordinator.js';
 export type { GroupParts } from './simulation/group-simulation.js';
 export type { CreateSwim } from './simulation/membership-simulation.js';
 export {
@@ -36,3 +31,8 @@ export {
   type ProtocolSimulationReport,
   simulateProtocols,
 } from './simulation/protocol-simulation.js';
+export { SyncMachine } from './sync/sync-machine.js';
+export { GateMode, type SyncResult } from './sync/sync-operation.js';
+export { SyncService, type SyncServiceEffect, type SyncServiceEvent } from './sync/sync-service.js';
+export { containerName, createTransport } from './transport/tls-transport.js';
+export type { Transport, TransportEvents, TransportOptions } from './transport/transport.js';

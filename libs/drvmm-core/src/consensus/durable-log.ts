@@ -1,4 +1,4 @@
-import type { ReplicaId, RaftState } from './log-entry.js';
+import type { RaftState, ReplicaId } from './log-entry.js';
 import { emptyState } from './log-entry.js';
 import { LogCorrupt, logFileName, numberOfLogFile, RecordReader, RecordWriter } from './log-record.js';
 import type { PersistBatch } from './raft.js';

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type LogFile, recoverLog, type RecoveredLog, type StorageOperation } from './durable-log.js';
+import { type LogFile, type RecoveredLog, recoverLog, type StorageOperation } from './durable-log.js';
 import { type ReplicaId } from './log-entry.js';
 import { numberOfLogFile } from './log-record.js';
 

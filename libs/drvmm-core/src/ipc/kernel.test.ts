@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import {
   ANY,
-  EDEADSRCDST,
-  ELOCKED,
-  EINTR,
-  EPERM,
   ECALLDENIED,
+  EDEADSRCDST,
+  EINTR,
+  ELOCKED,
   ENOTREADY,
   type Endpoint,
+  EPERM,
   ETRAPDENIED,
   GRANT_READ,
   GRANT_WRITE,

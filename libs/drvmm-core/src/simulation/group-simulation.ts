@@ -1,7 +1,7 @@
 import {
   DurableLog,
-  recoverLog,
   type RecoveredLog,
+  recoverLog,
   type StorageOperation,
 } from '../consensus/durable-log.js';
 import { type ReplicaId } from '../consensus/log-entry.js';
