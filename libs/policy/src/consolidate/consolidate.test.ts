@@ -49,6 +49,24 @@ describe('consolidation', () => {
     expect(rejected[0].rule).toBe('no-payback');
   });
 
+  it('does not move load to where the same work draws more than the emptied node saves', () => {
+    const frugal = { ...aNode('frugal'), power: { ...aNode('x').power, idleWatts: 10, fullWatts: 20 } };
+    const greedy = {
+      ...aNode('greedy'),
+      power: { ...aNode('x').power, idleWatts: 100, fullWatts: 900, isControlled: false },
+    };
+    const slices = [
+      { drvm: 'one', node: 'frugal', guaranteed: 400, wants: [400] },
+      { drvm: 'two', node: 'greedy', guaranteed: 1600, wants: [1600] },
+    ];
+    const { steps, gain, rejected } = planConsolidation(
+      inputFor(aCluster([frugal, greedy], slices), { power: { nodesMin: 1 } }),
+    );
+    expect(steps).toEqual([]);
+    expect(gain.wattsAfter).toBe(gain.wattsBefore);
+    expect(rejected).toContainEqual(expect.objectContaining({ what: 'frugal', rule: 'no-payback' }));
+  });
+
   it('empties a node as a whole or not at all', () => {
     const stuck = [
       ...light,

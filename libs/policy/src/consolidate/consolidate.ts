@@ -147,17 +147,8 @@ function empty(emptying: Emptying, node: number): PlanStep[] {
     const cores = Math.max(1, ledger.capacity[node * CLASS_COUNT + CPU] / 1000);
     joules += (sliceMoveCost(ledger, slice, policy.migration).coreSeconds * power.fullWatts) / cores;
   }
-  const savedWatts = power.idleWatts - power.offWatts;
-  if (savedWatts * policy.power.offSeconds < policy.power.payback * joules) {
-    rejections.add(
-      name,
-      'no-payback',
-      `${(savedWatts * policy.power.offSeconds) / 1000} kJ saved, ${(joules / 1000).toFixed(0)} kJ spent`,
-    );
-    return [];
-  }
   const watts = wattsOf(ledger.nodes[node], ledger.utilisationOf(node)) - power.offWatts;
-  const steps = moveAll(emptying, node, slices);
+  const steps = moveAll(emptying, node, slices, watts, joules);
   if (steps === null) return [];
   except[node] = 1;
   emptying.leaving[node] = 1;
@@ -180,16 +171,29 @@ function empty(emptying: Emptying, node: number): PlanStep[] {
       watts: Math.round(watts),
       seconds: 0,
       reason: `${name} is empty; the others suffice, with ${(headroom.free() * 100).toFixed(0)} % left free`,
-      why: { code: 'empty-node', data: { savedWatts } },
+      why: { code: 'empty-node', data: { savedWatts: Math.round(watts) } },
     },
   ];
 }
 
-function moveAll(emptying: Emptying, node: number, slices: readonly number[]): PlanStep[] | null {
+/**
+ * @param watts what the node itself draws more than when it is off
+ * @param joules what emptying and booting it costs
+ */
+function moveAll(
+  emptying: Emptying,
+  node: number,
+  slices: readonly number[],
+  watts: number,
+  joules: number,
+): PlanStep[] | null {
   const { ledger, policy, rejections, wish, except, leaving } = emptying;
   const { name } = ledger.nodes[node];
   const undo: Relocation[] = [];
   const targets: number[] = [];
+  const draw = (target: number) => wattsOf(ledger.nodes[target], ledger.utilisationOf(target));
+  /** Of the nodes that take something over, before they do. */
+  const drawBefore = new Map<number, number>();
   except[node] = 1;
   for (const slice of slices) {
     let target = findTarget(ledger, slice, { ...wish, except: leaving });
@@ -202,7 +206,21 @@ function moveAll(emptying: Emptying, node: number, slices: readonly number[]): P
       return null;
     }
     targets.push(target);
+    if (!drawBefore.has(target)) drawBefore.set(target, draw(target));
     undo.push(ledger.relocate(slice, target));
+  }
+  // The load goes on elsewhere, where it may cost more watts than here: what counts is what the cluster draws.
+  let savedWatts = watts;
+  for (const [target, before] of drawBefore) savedWatts -= draw(target) - before;
+  if (savedWatts <= 0 || savedWatts * policy.power.offSeconds < policy.power.payback * joules) {
+    rejections.add(
+      name,
+      'no-payback',
+      `${((savedWatts * policy.power.offSeconds) / 1000).toFixed(0)} kJ saved, ${(joules / 1000).toFixed(0)} kJ spent`,
+    );
+    for (const relocation of undo.reverse()) ledger.undo(relocation);
+    except[node] = 0;
+    return null;
   }
   // Once it is sure that all fit: back, and forth again with the steps that say so.
   for (const relocation of undo.reverse()) ledger.undo(relocation);
