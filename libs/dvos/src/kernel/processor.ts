@@ -2,13 +2,16 @@ import { SUSPENDED } from '@drvs/drvmm-core';
 import { type ImportModule, KNOWN_IMPORTS, type KnownImport } from '../loader/imports.js';
 import type { SystemCall } from './caller.js';
 import type { GuestProcess } from './process.js';
+import { type GatedCall, gateStack } from './stack-gate.js';
 
 /**
  * The thread as a processor of guest code: one stack slot, one process at a time, and the imports through which guests
  * come into the kernel.
  *
  * The imports are the same functions for every process (the running one is `current`), so a process costs no closures.
- * A call that is answered at once costs a bound check and the call itself, and allocates nothing.
+ * A call that is answered at once costs a bound check and the call itself, and allocates nothing. Whatever changes
+ * state here is reached through a gate that has proved that there is stack for it (`stack-gate.ts`); a RangeError in
+ * the other calls harms the guest alone.
  */
 
 /** A turn of a process, ms. */
@@ -27,6 +30,9 @@ const STACK_HEADER = 16;
 const STACK_BASE = STACK_HEADER + 8;
 /** A saved stack gets room in steps of this, so that a process whose depth varies a little does not allocate. */
 const SAVED_STACK_STEP = 256;
+
+/** Immediate calls that change more than the guest's own memory: a lack of stack must not meet them half-way. */
+const CHANGING_CALLS: ReadonlySet<string> = new Set(['dvos.grant', 'dvos.revoke']);
 
 export type SystemCalls = Readonly<Record<string, SystemCall>>;
 
@@ -49,20 +55,33 @@ export class Processor {
     const memory = new WebAssembly.Memory({ initial: STACK_PAGES, maximum: STACK_PAGES });
     this.#stack = new Uint8Array(memory.buffer);
     this.#stackHeader = new Int32Array(memory.buffer, STACK_HEADER, 2);
-    const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {
-      drvs: {
-        stack_memory: memory,
-        safepoint: () => this.#safepoint(),
-        memory_grow: (pages: number) => this.current!.grow(pages),
+    this.imports = { drvs: { stack_memory: memory } };
+    const gated: (GatedCall & { module: string; name: string })[] = [
+      { module: 'drvs', name: 'safepoint', parameters: [], results: [], call: () => this.#safepoint() },
+      {
+        module: 'drvs',
+        name: 'memory_grow',
+        parameters: ['i32'],
+        results: ['i32'],
+        call: (pages: number) => this.current!.grow(pages),
       },
-    };
+    ];
     for (const known of KNOWN_IMPORTS) {
-      const call = calls[known.module][known.name];
-      if (call === undefined) throw new Error(`no system call is bound to ${known.module}.${known.name}`);
-      imports[known.module] ??= {};
-      imports[known.module][known.name] = this.#bind(known, call as unknown as AnyCall);
+      const { module, name, parameters, results } = known;
+      const bound = calls[module][name];
+      if (bound === undefined) throw new Error(`no system call is bound to ${module}.${name}`);
+      const call = this.#bind(known, bound as unknown as AnyCall);
+      if (known.kind === 'blocking' || CHANGING_CALLS.has(`${module}.${name}`))
+        gated.push({ module, name, parameters, results, call });
+      else this.#provide(module, name, call);
     }
-    this.imports = imports;
+    for (const [index, gate] of gateStack(memory, gated).entries())
+      this.#provide(gated[index]!.module, gated[index]!.name, gate);
+  }
+
+  #provide(module: string, name: string, value: WebAssembly.ImportValue): void {
+    this.imports[module] ??= {};
+    this.imports[module][name] = value;
   }
 
   /** One turn. Afterwards the process is suspended or over. @returns wall milliseconds used. */
