@@ -4,18 +4,14 @@ export type { LogEntry, ReplicaId } from './consensus/log-entry.js';
 export { RecordReader } from './consensus/log-record.js';
 export { Raft, type RaftOptions } from './consensus/raft.js';
 export type { RaftMessage } from './consensus/raft-message.js';
+export { type CopyDone, MAX_COPY_BYTES } from './ipc/copies.js';
 export * from './ipc/endpoint.js';
 export * from './ipc/errors.js';
-export {
-  type CopyDone,
-  type IpcCounters,
-  IpcKernel,
-  type IpcKernelOptions,
-  type IpcNetwork,
-  MAX_COPY_BYTES,
-} from './ipc/kernel.js';
+export { IpcKernel, type IpcKernelOptions } from './ipc/kernel.js';
 export * from './ipc/message.js';
 export * from './ipc/owner.js';
+export type { IpcCounters } from './ipc/parts.js';
+export type { IpcNetwork } from './ipc/places.js';
 export * from './ipc/privileges.js';
 export { ProcessStateInvalid } from './ipc/process-state.js';
 export type { MemberUpdate } from './membership/membership-frame.js';
