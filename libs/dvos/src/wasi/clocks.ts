@@ -61,9 +61,10 @@ const TAG_WRITE = 2;
 const ABSOLUTE = 1;
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** In `scratch`: when the call began, by the monotonic clock. In `step`, after ASKED: it sleeps. */
+/** In `scratch`: when the call began, by the monotonic clock. In `step`, besides ASKED: it sleeps, or has only begun. */
 const BEGAN = 0;
 const SLEEPING = 2;
+const BEGUN = 3;
 
 /**
  * Files and devices never make one wait, so descriptors are ready at once, and only clocks alone make the process
@@ -101,6 +102,8 @@ function poll(
   const start = input >>> 0;
   if (c.step === 0) {
     c.scratch[BEGAN] = c.monotonicMs();
+    // (Who uses `scratch` sets `step`: the time may have passed already, and the next call must find it clear.)
+    c.step = BEGUN;
     const asked = descriptorsOf(c.view(), layout, start, length);
     if (asked < 0) return -asked;
     if (asked > 0) {

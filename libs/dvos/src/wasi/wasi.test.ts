@@ -349,6 +349,16 @@ describe('poll_oneoff', () => {
     expect(events(one)).toEqual([[101, 0, 0]]);
   });
 
+  it('leaves nothing behind for the next call when its time has passed already', () => {
+    const one = guest();
+    one.clockMs = 50;
+    clock(one, 0, 1, 40n * MS, 1);
+    expect(one.call('poll_oneoff', 2048, 4096, 1, OUT)).toBe(0);
+    clock(one, 0, 1, 0n);
+    expect(one.call('poll_oneoff', 2048, 4096, 1, OUT)).toBe(0);
+    expect([one.step, ...one.scratch]).toEqual([0, 0, 0, 0, 0]);
+  });
+
   it('knows absolute times of both clocks', () => {
     const one = guest();
     one.clockMs = 50;

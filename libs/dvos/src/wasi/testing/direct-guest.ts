@@ -96,8 +96,12 @@ export class DirectGuest implements Caller {
       this.#move();
       result = call(this, ...args);
     }
+    // As the kernel does it, which clears `scratch` only behind a call that has set `step`.
+    if (this.step !== 0) this.scratch.fill(0);
     this.step = 0;
-    this.scratch.fill(0);
+    if (this.scratch.some((value) => value !== 0)) {
+      throw new Error(`${name} left [${this.scratch}] in scratch for the next call`);
+    }
     return result;
   }
 
