@@ -106,12 +106,9 @@ try {
       paths.length > 0
         ? [['paths', [`--maxWorkers=${workers}`, ...paths]]]
         : [
-            [
-              'packages',
-              [`--maxWorkers=${workers}`, '--testPathPatterns', '/(apps|libs)/|/test/(api|sim|conformance)/'],
-            ],
-            // These start whole clusters: one after another, so that they do not take each other's time.
-            ['whole', ['--runInBand', '--testPathPatterns', '/test/(e2e|chaos)/']],
+            ['packages', [`--maxWorkers=${workers}`, '--testPathPatterns', '/(apps|libs)/|/test/(api|sim)/']],
+            // These start whole DRVMs or clusters: one after another, so that they do not take each other's time.
+            ['whole', ['--runInBand', '--testPathPatterns', '/test/(conformance|e2e|chaos)/']],
           ];
     const all = [];
     for (const [name, args] of runs) {

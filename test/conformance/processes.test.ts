@@ -101,7 +101,8 @@ describe('processes of a DRVM over three nodes', () => {
       pids.map((pid, index) => [pid, `node${index + 1}`]),
     );
     for (const { state, memoryBytes } of rows) {
-      expect(state).toBe('running');
+      // (It waits for a moment whenever it prints.)
+      expect(['running', 'waiting']).toContain(state);
       expect(memoryBytes).toBeGreaterThan(0);
     }
     expect(await drvm.call('process.kill', { pid: pids[1]!, signal: 'STOP' })).toEqual({
