@@ -221,7 +221,7 @@ export class DrvmsService {
         subject: `drvm/${drvm.name}`,
         tenantId: drvm.tenantId,
         drvmId: drvm.id,
-        params: {},
+        params: { wantedBefore: drvm.wantedState },
         actor,
       });
       const verb = { 'drvm.start': 'starts', 'drvm.stop': 'stops', 'drvm.delete': 'deletes' }[kind];

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
-import { type Operation, Prisma } from '../gen/client.js';
+import { type DrvmWantedState, type Operation, Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { planOperation } from './operation-plan.js';
@@ -65,7 +65,7 @@ export class OperationsService {
         : await tx.drvm.findUnique({
             where: { id: drvmId },
             select: {
-              state: true,
+              wantedState: true,
               slices: { select: { id: true, index: true, node: { select: { id: true, name: true } } } },
             },
           });
@@ -81,7 +81,7 @@ export class OperationsService {
         subject,
         tenantId,
         drvmId,
-        params: { stateBefore: drvm?.state ?? null, ...params },
+        params: { wantedBefore: drvm?.wantedState ?? null, ...params },
         requestedBy: actorLabel(actor),
         steps: {
           create: planOperation(kind, slices, workOf(params)).map(({ position, name }) => ({
@@ -196,9 +196,9 @@ export class OperationsService {
         data: { state: 'cancelled', cancelRequestedAt: now, endedAt: now, error: CANCELLED },
       });
       const operation = await tx.operation.findUnique({ where: { id } });
-      const before = (operation?.params as { stateBefore?: unknown } | null)?.stateBefore;
-      if (count === 1 && operation?.drvmId && operation.kind.startsWith('drvm.') && before !== 'stopped') {
-        await tx.drvm.updateMany({ where: { id: operation.drvmId }, data: { wantedState: 'running' } });
+      const before = (operation?.params as { wantedBefore?: DrvmWantedState } | null)?.wantedBefore;
+      if (count === 1 && operation?.drvmId && operation.kind.startsWith('drvm.') && before) {
+        await tx.drvm.updateMany({ where: { id: operation.drvmId }, data: { wantedState: before } });
       }
       return count;
     });

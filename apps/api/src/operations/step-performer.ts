@@ -122,14 +122,15 @@ export class StepPerformer {
 
   /**
    * Undoes a creation (nothing of the DRVM is left) or the start of a stopped DRVM (it is stopped again). Null when
-   * there is nothing to undo: the start of a DRVM that was partly up leaves up what is up.
+   * there is nothing to undo: the start of a DRVM that was to run leaves up what is up. What was wanted counts, not what
+   * a report on its way when the DRVM stopped made of its state.
    */
   async undo(
     context: OperationContext,
     signal: AbortSignal,
   ): Promise<((tx: Transaction) => Promise<void>) | null> {
     const creation = context.kind === 'drvm.create';
-    if (!creation && context.params.stateBefore !== 'stopped') return null;
+    if (!creation && context.params.wantedBefore !== 'stopped') return null;
     await Promise.all(
       context.slices.map(async (slice) => {
         const key = `${context.operationId}.undo.${slice.index}.${Date.now()}`;
