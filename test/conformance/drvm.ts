@@ -73,6 +73,7 @@ export class Drvm {
       dvos: 'mol',
       generation: 1,
       index,
+      home: 0,
       limits: { cpuMilli: 1000, memoryMiB: this.memoryMiB, diskGiB: 1, networkMbps: 0 },
       peers: this.peers,
       authorityCertificate: this.authority.pem,

@@ -231,6 +231,7 @@ export class Agent {
       });
     serve('drvm.prepare', ({ drvmId, index }) => supervisor.prepare(drvmId, index));
     serve('drvm.start', (spec) => supervisor.start(spec));
+    serve('drvm.update', (spec) => supervisor.update(spec));
     serve('drvm.stop', async ({ drvmId, graceMs }) => {
       await supervisor.stop(drvmId, graceMs);
       return {};

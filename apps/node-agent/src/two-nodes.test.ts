@@ -40,6 +40,7 @@ async function twoNodes(): Promise<[AgentWorld, AgentWorld]> {
         dvos: 'mol',
         generation: 1,
         index,
+        home: 0,
         limits: SMALL,
         peers,
         authorityCertificate: home.authority.pem,

@@ -60,6 +60,11 @@ export const AgentMethods = {
   },
   /** Keeps the spec and sees to it that the container runs under it; answers when it is up. */
   'drvm.start': { params: ContainerSpec, result: ContainerState },
+  /**
+   * Keeps a newer spec and gives it to the container as it runs: limits, peers, home. Nothing restarts; one that is
+   * stopped stays stopped and gets it at its next start. All of it or (with an error) nothing.
+   */
+  'drvm.update': { params: ContainerSpec, result: ContainerState },
   /** Stops the container; its files stay. */
   'drvm.stop': {
     params: z.object({ drvmId: z.string(), graceMs: z.number().default(5_000) }),

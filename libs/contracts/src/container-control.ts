@@ -11,7 +11,7 @@ import { ResourceAmounts } from './resources.js';
 
 /** One container of a DRVM as its peers see it. */
 export const ContainerPeer = z.object({
-  /** 0..n-1 within the DRVM; it never changes; 0 is the home node. It is the kernel's number in IPC. */
+  /** Unique within the DRVM while it lives; it never changes and is never given again. The kernel's number in IPC. */
   index: z.int().min(0).max(1023),
   nodeId: z.string(),
   nodeName: z.string(),
@@ -28,7 +28,10 @@ export const ContainerSpec = z.object({
   /** Grows with each change of the spec; an older one never replaces a newer. */
   generation: z.int().min(1),
   index: z.int().min(0).max(1023),
+  /** The index of the container that holds PM, VFS and TTY. A container that knows of a later home goes by that. */
+  home: z.int().min(0).max(1023).default(0),
   limits: ResourceAmounts,
+  /** All containers of the DRVM, this one too. Their indexes may have gaps. */
   peers: z.array(ContainerPeer),
   /** PEM. The DRVM's own authority; nobody outside this DRVM holds a certificate of it. */
   authorityCertificate: z.string(),
@@ -126,7 +129,11 @@ export const ContainerMethods = {
       links: z.array(z.object({ index: z.int(), state: z.enum(['up', 'down']) })),
     }),
   },
-  /** A newer spec: other peers or limits. */
+  /**
+   * A newer spec: other peers or limits, at once and without a restart. An older one changes nothing. Refused as a whole
+   * (StateConflict) when guests use more memory, or files more disk, than it allows, and when a node that it
+   * leaves out still has processes or is home.
+   */
   'container.update': { params: ContainerSpec, result: z.object({}) },
   /** Ends guests (SIGTERM, then SIGKILL after graceMs), flushes the file system, answers, exits. */
   'container.stop': { params: z.object({ graceMs: z.number() }), result: z.object({}) },

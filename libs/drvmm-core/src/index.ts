@@ -30,5 +30,5 @@ export {
 export { SyncMachine } from './sync/sync-machine.js';
 export { GateMode, type SyncResult } from './sync/sync-operation.js';
 export { SyncService, type SyncServiceEffect, type SyncServiceEvent } from './sync/sync-service.js';
-export { containerName, createTransport } from './transport/tls-transport.js';
+export { containerName, createTransport, LEFT_DRVM } from './transport/tls-transport.js';
 export type { Transport, TransportEvents, TransportOptions } from './transport/transport.js';

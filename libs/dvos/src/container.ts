@@ -14,6 +14,7 @@ import {
   EIO,
   type Endpoint,
   IpcKernel,
+  LEFT_DRVM,
   Message,
   type Owner,
   PM,
@@ -24,6 +25,7 @@ import { z } from 'zod';
 import { Home } from './home.js';
 import { dvosCalls } from './kernel/dvos-calls.js';
 import { type Ending, endingOfSignal } from './kernel/ending.js';
+import { giveMemoryBack } from './kernel/give-memory-back.js';
 import { Kernel } from './kernel/kernel.js';
 import { Modules } from './kernel/modules.js';
 import type { ProcessIdentity } from './kernel/process.js';
@@ -41,6 +43,8 @@ import { installSystemPrograms } from './system-programs.js';
 import { wasiCalls, wasiUnstableCalls } from './wasi/index.js';
 
 const MIB = 1_048_576;
+const GIB = 1_024 * MIB;
+const HOME = 0;
 /** Calls of users that are passed on to home: they may wait for the end of a process. */
 const NO_TIMEOUT_MS = Number.POSITIVE_INFINITY;
 /** After a stop, reports of ends get so long to reach home. */
@@ -196,18 +200,67 @@ export class MolContainer {
     for (const server of servers) this.#bindServer(server);
   }
 
-  /** A newer spec; one that is not newer changes nothing. @throws DrvsError InvalidInput when it is another's. */
+  /**
+   * A newer spec; an older one changes nothing.
+   * @throws DrvsError InvalidInput when it is another's; StateConflict when it allows less than is in use, or leaves a
+   * node out that is in use. Then nothing was changed.
+   */
   async update(spec: ContainerSpec): Promise<void> {
     if (spec.drvmId !== this.#spec.drvmId || spec.index !== this.#spec.index) {
       throw new DrvsError('InvalidInput', `the spec is of container ${spec.index} of DRVM ${spec.drvmId}`);
     }
     if (spec.generation < this.#spec.generation) return;
+    this.#checkUse(spec);
+    const isShrinking = spec.limits.memoryMiB < this.#spec.limits.memoryMiB;
     this.#spec = spec;
     this.#kernel.memoryLimitBytes = guestMemoryBytes(spec);
     this.#kernel.scheduler.cpuMilli = spec.limits.cpuMilli;
     this.#storage?.vfs.setLimit(spec.limits.diskGiB * 1024 * MIB);
     this.#nodes.setPeers(spec.peers);
     this.#o.transport.setPeers(spec.peers);
+    if (isShrinking) giveMemoryBack();
+  }
+
+  /** @throws DrvsError StateConflict when the spec allows less than is in use, or leaves out a node that is in use. */
+  #checkUse(spec: ContainerSpec): void {
+    const { limits, peers } = spec;
+    const before = this.#spec;
+    const used = this.#kernel.memoryBytes;
+    const allowed = guestMemoryBytes(spec);
+    if (limits.memoryMiB < before.limits.memoryMiB && used > allowed) {
+      throw inUse(
+        'memoryMiB',
+        Math.ceil(used / MIB),
+        allowed / MIB,
+        `the programs on ${this.#nodes.nameOf(spec.index)} use ${Math.ceil(used / MIB)} MiB; of ${limits.memoryMiB} MiB, ${allowed / MIB} MiB would be for programs`,
+        'End some of its processes or move them to another node, then shrink it.',
+      );
+    }
+    const files = this.#storage?.vfs.usage().usedBytes ?? 0;
+    if (limits.diskGiB < before.limits.diskGiB && files > limits.diskGiB * GIB) {
+      throw inUse(
+        'diskGiB',
+        files / GIB,
+        limits.diskGiB,
+        `the DRVM’s files take ${(files / GIB).toFixed(3)} GiB; ${limits.diskGiB} GiB are less`,
+        'Remove some files, then shrink it.',
+      );
+    }
+    const stay = new Set(peers.map(({ index }) => index));
+    if (!stay.has(spec.index) || !stay.has(HOME)) {
+      throw new DrvsError('StateConflict', 'the spec leaves out this very container, or the home container');
+    }
+    for (const { index, nodeName } of before.peers) {
+      const count = stay.has(index) ? 0 : (this.#home?.processesOn(index) ?? 0);
+      if (count === 0) continue;
+      throw inUse(
+        'processes',
+        count,
+        0,
+        `${count} processes of the DRVM are on ${nodeName}, which the spec leaves out`,
+        'Move them to another node (`drvs migrate`) or end them first.',
+      );
+    }
   }
 
   status(): ContainerStatus {
@@ -379,6 +432,11 @@ export class MolContainer {
   #peerLost(peer: number, reason: string): void {
     this.#ipc.peerLost(peer);
     if (this.#state === 'stopping') return;
+    // Taken out of the DRVM, it or this one: it had nothing that could be lost, and there is nothing to tell.
+    if (!this.#nodes.has(peer) || reason.endsWith(LEFT_DRVM)) {
+      this.#home?.nodeLost(peer);
+      return;
+    }
     const text = `${this.#nodes.nameOf(peer)} is lost: ${reason}`;
     if (this.#home !== null) {
       this.#o.emit(this.#event('peer.lost', null, peer, text));
@@ -435,6 +493,10 @@ export class MolContainer {
 
 function guestMemoryBytes({ limits }: ContainerSpec): number {
   return Math.max(0, limits.memoryMiB - DVOS_MEMORY_MIB) * MIB;
+}
+
+function inUse(of: string, used: number, wanted: number, message: string, hint: string): DrvsError {
+  return new DrvsError('StateConflict', message, { hint, details: { class: of, used, wanted } });
 }
 
 function parse(method: string, shape: z.ZodType, params: unknown): unknown {

@@ -414,6 +414,11 @@ export class Home implements PmActions {
     if (waiters) for (const wake of waiters) wake();
   }
 
+  /** Processes that live on the node, or are leaving it. */
+  processesOn(index: number): number {
+    return this.table.aliveOn(index).length;
+  }
+
   nodeBack(index: number): void {
     this.#migrations.nodeBack(index);
   }

@@ -243,6 +243,7 @@ export class StepPerformer {
       dvos: 'mol',
       generation: drvm.generation,
       index,
+      home: 0,
       limits: {
         cpuMilli: own.cpuMilli,
         memoryMiB: own.memoryMiB,

@@ -52,6 +52,7 @@ const EXIT_EVENT_MS = 500;
 const REAPED_WITHIN_MS = 500;
 const LOG_MAX_BYTES = 4 * 1024 * 1024;
 const LOG_TAIL_BYTES = 600;
+const MIB = 1_048_576;
 
 export interface SupervisorSettings {
   tree: CgroupTree;
@@ -90,8 +91,10 @@ export class ContainerSupervisor {
   #watch: { abort: AbortController; ended: Promise<void> } | null = null;
   /** Set while the watch waits before the next start. */
   #endDelay: (() => void) | null = null;
-  /** start, stop and remove, one after another. */
+  /** start, update, stop and remove, one after another. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** While an update is being applied, the watch hands over nothing: its spec is the one before. */
+  #isUpdating = false;
   /** Those who wait for the container to be up; told also of an attempt that failed. */
   #waiters: { up(): void; failed(error: DrvsError): void }[] = [];
 
@@ -140,6 +143,39 @@ export class ContainerSupervisor {
     });
     await up;
     return this.report();
+  }
+
+  /**
+   * A newer spec for the container as it is: running, it goes on under the new one; stopped, it stays so. The spec is
+   * kept only when all of it was applied; what was applied before a refusal is taken back.
+   */
+  async update(spec: ContainerSpec): Promise<ContainerState> {
+    return this.#inTurn(async () => {
+      const place = this.#checkSpec(spec);
+      const before = this.#spec;
+      if (before === null) {
+        throw new DrvsError('StateConflict', `DRVM ${this.drvmId} was never started on this node`, {
+          hint: 'Call drvm.start with this spec.',
+        });
+      }
+      if (
+        before.certificate !== spec.certificate ||
+        before.authorityCertificate !== spec.authorityCertificate
+      ) {
+        throw new DrvsError('StateConflict', 'a running container cannot change its certificate', {
+          hint: 'Call drvm.start with this spec: it starts the container anew.',
+        });
+      }
+      this.#isUpdating = true;
+      try {
+        if (this.#isUp && this.#running) await this.#change(this.#running, before, spec, place);
+        if (!isDeepStrictEqual(before, spec)) this.store.setSpec(spec);
+        this.#spec = spec;
+      } finally {
+        this.#isUpdating = false;
+      }
+      return this.report();
+    });
   }
 
   /** Its files stay; drvm.start brings it back. */
@@ -285,11 +321,63 @@ export class ContainerSupervisor {
     this.#writeRuntime(running);
   }
 
+  /** Room is given before it is used and taken after it is free: the limits of the host last when memory shrinks. */
+  async #change(running: Running, before: ContainerSpec, spec: ContainerSpec, place: Place): Promise<void> {
+    const { link } = running;
+    if (!link || link.peer.isClosed) {
+      throw new DrvsError(
+        'ContainerUnreachable',
+        `the container of DRVM ${this.drvmId} does not answer now`,
+        {
+          hint: 'It is looked after; try again in some seconds.',
+        },
+      );
+    }
+    const give = (to: ContainerSpec) => link.peer.call('container.update', to);
+    if (spec.limits.memoryMiB < before.limits.memoryMiB) {
+      await give(spec);
+      try {
+        await this.#checkResident(link, spec);
+        this.#limit(spec);
+      } catch (error) {
+        this.#limit(before);
+        await give({ ...before, generation: spec.generation });
+        throw error;
+      }
+    } else {
+      this.#limit(spec);
+      try {
+        await give(spec);
+      } catch (error) {
+        this.#limit(before);
+        throw error;
+      }
+    }
+    running.applied = spec;
+    running.isolation = this.#isolation(spec, place);
+    this.#writeRuntime(running);
+  }
+
+  /** Control groups of version 2 would kill the container for what version 1 refuses; so this is asked first. */
+  async #checkResident(link: ContainerLink, { limits }: ContainerSpec): Promise<void> {
+    const { residentBytes } = await link.status();
+    if (residentBytes <= limits.memoryMiB * MIB) return;
+    throw new DrvsError(
+      'StateConflict',
+      `the container of DRVM ${this.drvmId} holds ${Math.ceil(residentBytes / MIB)} MiB now; ${limits.memoryMiB} MiB are less`,
+      {
+        hint: 'End some of its processes or move them to another node, then shrink it.',
+        details: { class: 'memoryMiB', used: Math.ceil(residentBytes / MIB), wanted: limits.memoryMiB },
+      },
+    );
+  }
+
   /**
    * A spec that came while the container was starting, or that the last agent kept and could not hand over. A container
    * that cannot take it goes on with the one it has: that is no reason to end a DRVM.
    */
   async #handOver(running: Running, place: Place): Promise<void> {
+    if (this.#isUpdating) return;
     try {
       this.#group()?.create();
       await this.#update(running, this.#spec as ContainerSpec, place);

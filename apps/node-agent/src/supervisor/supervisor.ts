@@ -109,6 +109,10 @@ export class Supervisor {
     return this.get(spec.drvmId).start(spec);
   }
 
+  async update(spec: ContainerSpec): Promise<ContainerState> {
+    return this.get(spec.drvmId).update(spec);
+  }
+
   async stop(drvmId: string, graceMs: number): Promise<void> {
     checkDrvmId(drvmId);
     await this.#containers.get(drvmId)?.stop(graceMs);

@@ -91,6 +91,7 @@ export class AgentWorld implements AsyncDisposable {
       dvos: 'mol',
       generation: 1,
       index: 0,
+      home: 0,
       limits: SMALL,
       peers: [{ index: 0, nodeId: 'id-of-node1', nodeName: 'node1', host: result.host, port: result.port }],
       authorityCertificate: this.authority.pem,

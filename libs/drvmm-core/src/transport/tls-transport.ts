@@ -15,6 +15,9 @@ const HANDSHAKE_MS = 5_000;
 /** Connections at a time, known or not: one per container of a DRVM and some that are on their way. */
 const MAX_CONNECTIONS = 4_096;
 
+/** Said to a peer that was taken out of the DRVM. */
+export const LEFT_DRVM = 'left the DRVM';
+
 /** The name in a container's certificate. */
 export function containerName(drvmId: string, index: number): string {
   return `drvs:${drvmId}:${index}`;
@@ -62,6 +65,8 @@ class TlsTransport implements Transport {
   readonly #lostAfterMs: number;
   readonly #peers = new Map<number, Peer>();
   readonly #unproved = new Set<TLSSocket>();
+  /** The DRVM's containers as last told. One that is not (or no longer) among them is not let in. */
+  #wanted: ReadonlySet<number> = new Set();
   #server: Server | null = null;
   #ticker: NodeJS.Timeout | null = null;
   #lastTickMs = 0;
@@ -119,8 +124,8 @@ class TlsTransport implements Transport {
 
   setPeers(peers: readonly ContainerPeer[]): void {
     const wanted = new Set(peers.map((p) => p.index));
-    for (const peer of [...this.#peers.values()])
-      if (!wanted.has(peer.index)) this.#remove(peer, 'left the DRVM');
+    this.#wanted = wanted;
+    for (const peer of [...this.#peers.values()]) if (!wanted.has(peer.index)) this.#remove(peer, LEFT_DRVM);
     for (const { index, host, port } of peers) {
       if (index === this.#options.index) continue;
       const peer = this.#peer(index);
@@ -212,7 +217,7 @@ class TlsTransport implements Transport {
   #accepted(socket: TLSSocket): void {
     const index = peerIndexOf(socket, this.#options.drvmId);
     // TLS has checked the signature; the name says which container it is. Lower ones are dialled, not awaited.
-    if (this.#isClosed || index === undefined || index <= this.#options.index) {
+    if (this.#isClosed || index === undefined || index <= this.#options.index || !this.#wanted.has(index)) {
       socket.on('error', () => {});
       socket.destroy();
       return;
