@@ -8,10 +8,14 @@ export * from './placement/placement-request.js';
 export type { ClassShortage, PlacementRefusal } from './placement/refusal.js';
 export { ClusterState } from './plan/cluster-state.js';
 export type { PlanInput } from './plan/complete-plan.js';
+export { type PhaseLimits, phasesOfSteps } from './plan/phases.js';
 export type { Plan, PlanKind, PlanStep, Rejection } from './plan/plan.js';
+export { adviceFor, type RejectionRule as PlanRule, type StepReason } from './plan/reasons.js';
 export { DEFAULT_POLICY, type PlannerPolicy, plannerPolicy } from './planner-policy.js';
 export { planWake, type WakeInput } from './power/wake.js';
 export { planReallocation } from './reallocate/reallocate.js';
+export type { Departure } from './restore/bring-back.js';
+export { planRestore, type RestoreMode } from './restore/restore.js';
 export type { ContenderName } from './simulation/contenders.js';
 export { type DayOptions, type DayReport, simulateDay } from './simulation/day.js';
 export type {
@@ -24,3 +28,4 @@ export type {
   SliceRecord,
 } from './snapshot/cluster-snapshot.js';
 export { Ledger } from './snapshot/ledger.js';
+export { planUndo } from './undo/undo.js';

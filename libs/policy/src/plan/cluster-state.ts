@@ -104,6 +104,9 @@ export class ClusterState {
       case 'cordon':
         this.#node(step.node).isCordoned = true;
         break;
+      case 'uncordon':
+        this.#node(step.node).isCordoned = false;
+        break;
       case 'power-off':
         this.#powerOff(step.node);
         break;
@@ -112,6 +115,14 @@ export class ClusterState {
         break;
     }
     this.#changes++;
+  }
+
+  processesOf(drvmId: string): Iterable<ProcessRecord> {
+    return this.#of(drvmId).values();
+  }
+
+  findSlice(drvmId: string, nodeId: string): SliceRecord | undefined {
+    return this.#on(nodeId).get(drvmId);
   }
 
   freeOn(nodeId: string): ResourceAmounts {

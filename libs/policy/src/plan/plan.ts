@@ -1,7 +1,15 @@
 import type { ResourceAmounts } from '@drvs/contracts';
 import type { RejectionRule, StepReason } from './reasons.js';
 
-export type PlanKind = 'balance' | 'consolidate' | 'drain' | 'reallocate' | 'power' | 'evacuate';
+export type PlanKind =
+  | 'balance'
+  | 'consolidate'
+  | 'drain'
+  | 'restore'
+  | 'reallocate'
+  | 'power'
+  | 'evacuate'
+  | 'undo';
 
 /**
  * What to do, in order; the cluster is valid before and after every single step. Ids are those of the snapshot; the
@@ -64,6 +72,7 @@ export type PlanStep = Explained &
       } & Priced)
     | { action: 'resize-slice'; drvm: string; node: string; before: ResourceAmounts; after: ResourceAmounts }
     | { action: 'cordon'; node: string }
+    | { action: 'uncordon'; node: string }
     | { action: 'power-off'; node: string; watts: number; seconds: number }
     | { action: 'power-on'; node: string; watts: number; seconds: number }
   );

@@ -11,7 +11,9 @@ export type StepReason =
   | 'owner-comes-first'
   | 'demand-rises'
   | 'request-waits'
-  | 'node-lost';
+  | 'node-lost'
+  | 'maintenance-over'
+  | 'taken-back';
 
 /** Why something is not in a plan: a closed vocabulary too. */
 export type RejectionRule =
@@ -35,7 +37,9 @@ export type RejectionRule =
   | 'at-ceiling'
   | 'nothing-to-lend'
   | 'not-up'
-  | 'surge-limit';
+  | 'surge-limit'
+  | 'moved-on'
+  | 'no-longer-so';
 
 const RULE_WORDS: Record<RejectionRule, string> = {
   'no-room': 'too little is free there',
@@ -59,6 +63,33 @@ const RULE_WORDS: Record<RejectionRule, string> = {
   'nothing-to-lend': 'nobody on its node holds more than needed',
   'not-up': 'it is not up, or takes nothing new',
   'surge-limit': 'enough nodes are switched at once',
+  'moved-on': 'it has gone elsewhere, or was changed, since',
+  'no-longer-so': 'the cluster is no longer as it was left',
 };
 
 export const wordsFor = (rule: RejectionRule): string => RULE_WORDS[rule];
+
+const ADVICE: Partial<Record<RejectionRule, string>> = {
+  'no-room':
+    'free so much on one node (`drvs drvm resize`, `drvs plan reallocate`), switch a node on, or add one',
+  'too-large': 'make the slice smaller (`drvs drvm resize`), or add a larger node',
+  'would-be-hot': 'wait until the load falls, or add a node',
+  'not-eligible': 'give a node the traits that the DRVM requires, or let the DRVM tolerate its taints',
+  exclusive: 'empty another node for it, or give up that it has its nodes to itself',
+  'replicas-together': 'add a node, or keep fewer replicas',
+  'pinned-process': 'stop the program that holds the device, or detach the device',
+  'no-other-slice': 'give the DRVM a slice on another node (`drvs drvm resize`)',
+  'cooling-down': 'wait, or lower coolDownSeconds (`drvs policy set`)',
+  'not-long-enough': 'wait, or lower hotHoldSeconds or coldHoldSeconds (`drvs policy set`)',
+  'churn-budget': 'wait an hour, or raise movesPerHourPerNode (`drvs policy set`)',
+  'no-power-control': 'give the node a power driver (`drvs node power`)',
+  'failed-to-wake': 'look at the node, then clear the mark (`drvs node power`)',
+  'not-fenced': 'cut its power, or confirm that it is off',
+  'at-ceiling': 'raise its ceiling (`drvs drvm resize`)',
+  'minimum-nodes': 'lower power.nodesMin (`drvs policy set`)',
+  headroom: 'lower power.headroomKept (`drvs policy set`)',
+  'not-up': 'open or start a node',
+};
+
+/** What somebody could change so that a rule no longer stands in the way; null where nothing need be done. */
+export const adviceFor = (rule: RejectionRule): string | null => ADVICE[rule] ?? null;

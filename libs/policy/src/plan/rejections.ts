@@ -10,6 +10,7 @@ const NEVER: ReadonlySet<RejectionRule> = new Set([
   'no-power-control',
   'pinned-process',
   'no-other-slice',
+  'moved-on',
 ]);
 
 /** What a plan decided against, and why: bounded, in the order in which it was found. */

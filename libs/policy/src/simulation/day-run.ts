@@ -220,7 +220,7 @@ export class DayRun {
         counts.switches.on++;
         bootSeconds = step.seconds;
       } else if (step.action === 'power-off') counts.switches.off++;
-      else if (step.action !== 'cordon') {
+      else if ('bytes' in step) {
         if (step.action === 'migrate-process') counts.moves.processes++;
         else counts.moves.slices++;
         counts.moves.gib += step.bytes / 2 ** 30;
