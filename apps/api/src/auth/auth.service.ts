@@ -2,6 +2,7 @@ import { DrvsError, ROLES, type Role } from '@drvs/contracts';
 import { Inject, Injectable } from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
 import { Database } from '../database/database.js';
+import { Gathered } from '../database/gathered.js';
 import type { Actor } from './actor.js';
 import { LoginThrottle } from './login-throttle.js';
 import { verifyPassword } from './password.js';
@@ -38,9 +39,54 @@ export interface Viewer {
 
 export const LOGIN_THROTTLE = Symbol('LoginThrottle');
 
-/** Signs in, and tells who a request comes from. */
+interface TokenRow {
+  id: string;
+  hash: string;
+  name: string;
+  tenantId: string | null;
+  role: string;
+  createdById: string | null;
+  expiresAt: Date | null;
+  revokedAt: Date | null;
+  lastUsedAt: Date | null;
+}
+interface SessionRow {
+  hash: string;
+  csrfToken: string;
+  expiresAt: Date;
+  userId: string;
+  userName: string;
+  userRole: string;
+  userTenantId: string | null;
+}
+const TOKENS = {
+  name: 'auth-tokens',
+  text: `SELECT id, hash, name, tenant_id AS "tenantId", role, created_by_id AS "createdById", expires_at AS "expiresAt",
+      revoked_at AS "revokedAt", last_used_at AS "lastUsedAt"
+    FROM api_token WHERE id = ANY($1)`,
+};
+const SESSIONS = {
+  name: 'auth-sessions',
+  text: `SELECT s.hash, s.csrf_token AS "csrfToken", s.expires_at AS "expiresAt", u.id AS "userId", u.name AS "userName",
+      u.role AS "userRole", u.tenant_id AS "userTenantId"
+    FROM session s JOIN app_user u ON u.id = s.user_id WHERE s.hash = ANY($1)`,
+};
+
+/**
+ * Signs in, and tells who a request comes from. Credentials are looked up anew for every request (those of requests
+ * that arrive together in one query): what was revoked a moment ago does not hold any more.
+ */
 @Injectable()
 export class AuthService {
+  readonly #tokens = new Gathered<null, TokenRow>(async (_, ids) => {
+    const rows = await this.database.readSystem<TokenRow>(TOKENS, [ids]);
+    return new Map(rows.map((row) => [row.id, row]));
+  });
+  readonly #sessions = new Gathered<null, SessionRow>(async (_, hashes) => {
+    const rows = await this.database.readSystem<SessionRow>(SESSIONS, [hashes]);
+    return new Map(rows.map((row) => [row.hash, row]));
+  });
+
   constructor(
     private readonly database: Database,
     private readonly audit: AuditService,
@@ -131,7 +177,7 @@ export class AuthService {
 
   async #byToken(authorization: string): Promise<Authenticated> {
     const token = parseApiToken(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '');
-    const row = token && (await this.database.unrestricted.apiToken.findUnique({ where: { id: token.id } }));
+    const row = token && (await this.#tokens.load('', null, token.id));
     const isRight = sameSecret(sha256(token?.secret ?? ''), row?.hash ?? '');
     if (!token || !row || !isRight) throw staleToken('is not known here');
     if (row.revokedAt !== null) throw staleToken('has been revoked');
@@ -152,10 +198,7 @@ export class AuthService {
 
   async #bySession(cookie: string): Promise<Authenticated> {
     const hash = sha256(cookie);
-    const session = await this.database.unrestricted.session.findUnique({
-      where: { hash },
-      include: { user: true },
-    });
+    const session = await this.#sessions.load('', null, hash);
     if (!session || session.expiresAt <= new Date()) {
       throw new DrvsError('NotAuthenticated', 'the session has ended', { hint: 'Sign in again.' });
     }
@@ -163,15 +206,9 @@ export class AuthService {
     if (expiresAt.getTime() - session.expiresAt.getTime() > TOUCH_EVERY_MS) {
       await this.database.unrestricted.session.updateMany({ where: { hash }, data: { expiresAt } });
     }
-    const { user } = session;
+    const { userId, userName: name, userRole, userTenantId: tenantId } = session;
     return {
-      actor: {
-        userId: user.id,
-        tokenId: null,
-        name: user.name,
-        role: roleOf(user.role),
-        tenantId: user.tenantId,
-      },
+      actor: { userId, tokenId: null, name, role: roleOf(userRole), tenantId },
       csrfToken: session.csrfToken,
       sessionHash: hash,
     };

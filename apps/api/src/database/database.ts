@@ -5,6 +5,7 @@ import pg from 'pg';
 import type { Actor } from '../auth/actor.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { type Prisma, PrismaClient } from '../gen/client.js';
+import { ActorReads, type ReadStatement } from './actor-reads.js';
 import { isRetryable } from './sql-state.js';
 
 export type Transaction = Prisma.TransactionClient;
@@ -22,6 +23,7 @@ const RETRY_BASE_MS = 10;
  * - `system(work)`: a transaction of the system itself (jobs, agents, placement, sign-in), bound by nothing but the
  *   constraints; whoever calls it has checked the actor before.
  * - `unrestricted`: single statements of the system itself.
+ * - `read(actor, statement)`, `readSystem(statement)`: single reads that are asked often, prepared once.
  * `work` may be run again after a deadlock: it must not do anything but talk to the database; what is to follow a
  * successful end goes through `afterCommit`.
  */
@@ -29,6 +31,7 @@ const RETRY_BASE_MS = 10;
 export class Database implements OnApplicationShutdown {
   readonly unrestricted: PrismaClient;
   readonly pool: pg.Pool;
+  readonly #reads: ActorReads;
   readonly #followUps = new WeakMap<Transaction, (() => void | Promise<void>)[]>();
 
   constructor(@Inject(CONFIG) config: Config) {
@@ -41,6 +44,7 @@ export class Database implements OnApplicationShutdown {
     // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
     this.pool.on('error', () => undefined);
     this.unrestricted = new PrismaClient({ adapter: new PrismaPg(this.pool) });
+    this.#reads = new ActorReads(config.databaseUrl);
   }
 
   as<T>(actor: Actor, work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -53,6 +57,23 @@ export class Database implements OnApplicationShutdown {
 
   system<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     return this.#transaction(work);
+  }
+
+  /** One statement that only reads, bound by row-level security to what the actor may see. */
+  read<Row extends pg.QueryResultRow>(
+    actor: Actor,
+    statement: ReadStatement,
+    values: unknown[],
+  ): Promise<Row[]> {
+    return this.#reads.query<Row>(actor, statement, values);
+  }
+
+  /** One statement of the system itself, bound by nothing. */
+  async readSystem<Row extends pg.QueryResultRow>(
+    statement: ReadStatement,
+    values: unknown[],
+  ): Promise<Row[]> {
+    return (await this.pool.query<Row>({ ...statement, values })).rows;
   }
 
   /** Runs once the transaction has been committed, before its caller goes on; never when it was rolled back. */
@@ -88,6 +109,7 @@ export class Database implements OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await this.unrestricted.$disconnect();
+    await this.#reads.end();
     if (!this.pool.ended) await this.pool.end();
   }
 }

@@ -17,7 +17,10 @@ export type DrvmRow = Drvm & {
   slices: (Slice & { node: Pick<Node, 'id' | 'name' | 'lastSeenAt' | 'wantedState'> })[];
 };
 
-export function drvmViewOf(row: DrvmRow): DrvmView {
+/** What the view is made of. */
+export type DrvmViewRow = Omit<DrvmRow, 'tenant'> & { tenant: Pick<Tenant, 'name'> };
+
+export function drvmViewOf(row: DrvmViewRow): DrvmView {
   return {
     name: row.name,
     id: row.id,

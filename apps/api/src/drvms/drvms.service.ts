@@ -17,11 +17,13 @@ import { EventsService } from '../events/events.service.js';
 import type { Tenant } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
+import { isId } from '../http/reference.js';
 import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
 import { clusterSnapshot } from './cluster-snapshot.js';
 import { amountsOf, type NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
+import { DrvmReads } from './drvm-reads.js';
 import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
 import { requireQuota } from './quota.js';
 
@@ -35,12 +37,16 @@ class PlanOvertaken extends Error {}
 
 @Injectable()
 export class DrvmsService {
+  readonly #reads: DrvmReads;
+
   constructor(
     private readonly database: Database,
     private readonly operations: OperationsService,
     private readonly events: EventsService,
     private readonly audit: AuditService,
-  ) {}
+  ) {
+    this.#reads = new DrvmReads(database);
+  }
 
   async list(actor: Actor, query: z.infer<typeof DrvmQuery>): Promise<Page<DrvmView>> {
     requirePermission(actor, 'drvm:read');
@@ -58,7 +64,9 @@ export class DrvmsService {
   }
 
   async show(actor: Actor, reference: string): Promise<DrvmView> {
-    return drvmViewOf(await this.resolve(actor, reference));
+    requirePermission(actor, 'drvm:read');
+    const view = isId(reference) ? await this.#reads.view(actor, reference) : undefined;
+    return view ?? drvmViewOf(await this.resolve(actor, reference));
   }
 
   /** The row behind a reference. @throws DrvsError NotFound, also for what the actor may not see. */

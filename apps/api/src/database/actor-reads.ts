@@ -1,0 +1,68 @@
+import pg from 'pg';
+import type { Actor } from '../auth/actor.js';
+
+/** Connections at most: reads are short, and under load they come gathered. */
+const CONNECTIONS_MAX = 6;
+const WAIT_MS = 20_000;
+
+/** A read-only statement that PostgreSQL keeps prepared under its name. */
+export interface ReadStatement {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** What of an actor row-level security judges by: readers of the same scope see the same. */
+export const scopeOf = ({ role, tenantId }: Actor): string => `${role}/${tenantId ?? ''}`;
+
+/**
+ * Single statements bound by row-level security to what an actor may see, without a transaction around each: the
+ * connections are of the role `drvs_app` from their start and read only, and each remembers for whom it reads; that
+ * is set anew whenever it is another.
+ */
+export class ActorReads {
+  readonly #pool: pg.Pool;
+  readonly #scopes = new WeakMap<pg.PoolClient, string>();
+
+  constructor(connectionString: string) {
+    this.#pool = new pg.Pool({
+      connectionString,
+      max: CONNECTIONS_MAX,
+      connectionTimeoutMillis: WAIT_MS,
+      application_name: 'drvs-reads',
+      // At the start of the session: a connection that could not take the role on is none.
+      options: '-c role=drvs_app -c default_transaction_read_only=on',
+    });
+    // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+    this.#pool.on('error', () => undefined);
+  }
+
+  async query<Row extends pg.QueryResultRow>(
+    actor: Actor,
+    statement: ReadStatement,
+    values: unknown[],
+  ): Promise<Row[]> {
+    const client = await this.#pool.connect();
+    try {
+      const scope = scopeOf(actor);
+      if (this.#scopes.get(client) !== scope) {
+        this.#scopes.delete(client);
+        await client.query({
+          name: 'scope',
+          text: `SELECT set_config('app.role', $1, false), set_config('app.tenant', $2, false)`,
+          values: [actor.role, actor.tenantId ?? ''],
+        });
+        this.#scopes.set(client, scope);
+      }
+      const { rows } = await client.query<Row>({ ...statement, values });
+      client.release();
+      return rows;
+    } catch (error) {
+      client.release(error instanceof Error ? error : true);
+      throw error;
+    }
+  }
+
+  end(): Promise<void> {
+    return this.#pool.ended ? Promise.resolve() : this.#pool.end();
+  }
+}

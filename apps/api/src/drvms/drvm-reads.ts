@@ -1,0 +1,57 @@
+import type { DrvmView } from '@drvs/contracts';
+import type { Actor } from '../auth/actor.js';
+import { scopeOf } from '../database/actor-reads.js';
+import { columnsOf } from '../database/columns.js';
+import type { Database } from '../database/database.js';
+import { Gathered } from '../database/gathered.js';
+import { type Drvm, type Node, Prisma, type Slice } from '../gen/client.js';
+import { type DrvmViewRow, drvmViewOf } from './drvm-view.js';
+
+type FoundDrvm = Drvm & { tenantName: string };
+type FoundSlice = Slice & {
+  nodeName: string;
+  nodeLastSeenAt: Node['lastSeenAt'];
+  nodeWantedState: Node['wantedState'];
+};
+
+const DRVMS = {
+  name: 'drvms-by-id',
+  text: `SELECT ${columnsOf('drvm', 'd', Prisma.DrvmScalarFieldEnum)}, t.name AS "tenantName"
+    FROM drvm d JOIN tenant t ON t.id = d.tenant_id WHERE d.id = ANY($1::uuid[])`,
+};
+const SLICES = {
+  name: 'slices-by-drvm',
+  text: `SELECT ${columnsOf('slice', 's', Prisma.SliceScalarFieldEnum)},
+      n.name AS "nodeName", n.last_seen_at AS "nodeLastSeenAt", n.wanted_state AS "nodeWantedState"
+    FROM slice s JOIN node n ON n.id = s.node_id WHERE s.drvm_id = ANY($1::uuid[]) ORDER BY s.drvm_id, s.slice_index`,
+};
+
+/** DRVMs by id, as they are shown: what is asked most often. Those asked for at the same moment are read together. */
+export class DrvmReads {
+  readonly #gathered: Gathered<Actor, DrvmView>;
+
+  constructor(database: Database) {
+    this.#gathered = new Gathered(async (actor, ids) => {
+      const [drvms, slices] = await Promise.all([
+        database.read<FoundDrvm>(actor, DRVMS, [ids]),
+        database.read<FoundSlice>(actor, SLICES, [ids]),
+      ]);
+      return viewsOf(drvms, slices);
+    });
+  }
+
+  /** Undefined when there is none that the actor may see. */
+  view(actor: Actor, id: string): Promise<DrvmView | undefined> {
+    return this.#gathered.load(scopeOf(actor), actor, id.toLowerCase());
+  }
+}
+
+function viewsOf(drvms: readonly FoundDrvm[], slices: readonly FoundSlice[]): Map<string, DrvmView> {
+  const rows = new Map<string, DrvmViewRow>();
+  for (const drvm of drvms) rows.set(drvm.id, { ...drvm, tenant: { name: drvm.tenantName }, slices: [] });
+  for (const slice of slices) {
+    const { nodeId: id, nodeName: name, nodeLastSeenAt: lastSeenAt, nodeWantedState: wantedState } = slice;
+    rows.get(slice.drvmId)?.slices.push({ ...slice, node: { id, name, lastSeenAt, wantedState } });
+  }
+  return new Map([...rows].map(([id, row]) => [id, drvmViewOf(row)]));
+}
