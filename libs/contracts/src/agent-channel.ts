@@ -44,12 +44,28 @@ export const Heartbeat = z.object({
   }),
   load1: z.number(),
   containers: z.array(ContainerState),
+  /**
+   * Joules counted since the agent started, where something counts: by the processor (packages and memory, without the
+   * rest of the machine), or by a command of the node's owner (the whole machine).
+   */
+  energy: z.object({ source: z.enum(['rapl', 'command']), joules: z.number().min(0) }).nullish(),
 });
 export type Heartbeat = z.infer<typeof Heartbeat>;
 
 export const HEARTBEAT_MS = 2_000;
 /** Without a heartbeat for this long a node is shown as down. */
 export const NODE_DOWN_AFTER_MS = 8_000;
+
+/**
+ * What a witness met: `connected`: something listens there; `refused`: the host is up and nothing listens;
+ * `timed-out` and `unreachable`: nobody answered, which is what a dead host and a cut wire look like.
+ */
+export const WitnessMark = z.object({
+  host: z.string(),
+  port: z.int(),
+  met: z.enum(['connected', 'refused', 'timed-out', 'unreachable']),
+});
+export type WitnessMark = z.infer<typeof WitnessMark>;
 
 /** API → agent. Each may be done twice with the effect of once. */
 export const AgentMethods = {
@@ -81,6 +97,19 @@ export const AgentMethods = {
       params: z.unknown(),
     }),
     result: z.unknown(),
+  },
+  /**
+   * Stops the containers and then the host, by the command that the node's owner has set. Answers once that is begun.
+   * An agent without such a command refuses: one that shares its host with others must never switch it off.
+   */
+  'node.shutdown': { params: z.object({}), result: z.object({}) },
+  /** Tries to reach another node and says what it met at each address. Nothing is sent over a connection that opens. */
+  'node.witness': {
+    params: z.object({
+      targets: z.array(z.object({ host: z.string().max(255), port: z.int().min(1).max(65_535) })).max(16),
+      timeoutMs: z.int().min(100).max(10_000).default(2_000),
+    }),
+    result: z.array(WitnessMark),
   },
 } as const;
 export type AgentMethod = keyof typeof AgentMethods;

@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   TooManyRequests: { status: 429, title: 'Too many requests' },
   Internal: { status: 500, title: 'DRVS failed' },
   MigrationFailed: { status: 502, title: 'The process stays where it was' },
+  PowerFailed: { status: 502, title: 'The node was not switched as asked' },
   NodeUnreachable: { status: 503, title: 'A node does not answer' },
   ContainerUnreachable: { status: 503, title: 'The DRVM does not answer on this node' },
   Timeout: { status: 504, title: 'It took too long' },

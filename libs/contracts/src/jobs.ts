@@ -16,6 +16,9 @@ export const OPERATION_KINDS = [
   'drvm.delete',
   'process.migrate',
   'plan.apply',
+  'node.power-off',
+  'node.power-on',
+  'node.evacuate',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
@@ -45,5 +48,6 @@ export const AgentJobs = {
     /** The same key twice moves once; without it the operation's id is the key. */
     requestKey: z.string().max(200).optional(),
   }),
+  'node.shutdown': z.object({ operationId: z.string() }),
 } as const;
 export type AgentJob = keyof typeof AgentJobs;
