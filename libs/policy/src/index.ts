@@ -14,6 +14,7 @@ export { adviceFor, type RejectionRule as PlanRule, type StepReason } from './pl
 export { DEFAULT_POLICY, type PlannerPolicy, plannerPolicy } from './planner-policy.js';
 export { planWake, type WakeInput } from './power/wake.js';
 export { planReallocation } from './reallocate/reallocate.js';
+export * from './resize/resize.js';
 export type { Departure } from './restore/bring-back.js';
 export { planRestore, type RestoreMode } from './restore/restore.js';
 export type { ContenderName } from './simulation/contenders.js';

@@ -24,7 +24,9 @@ ALTER TABLE "slice"
   ADD COLUMN "held_since" TIMESTAMPTZ(3) NOT NULL DEFAULT now(),
   ADD COLUMN "spec_generation" BIGINT NOT NULL DEFAULT nextval('"slice_spec_generation"'),
   -- Of the specification that the node's agent said last it runs the container under.
-  ADD COLUMN "applied_generation" BIGINT NOT NULL DEFAULT 0;
+  ADD COLUMN "applied_generation" BIGINT NOT NULL DEFAULT 0,
+  -- On its way out of the DRVM: it still counts in the ledger, and is no peer any more.
+  ADD COLUMN "leaving" BOOLEAN NOT NULL DEFAULT false;
 ALTER SEQUENCE "slice_spec_generation" OWNED BY "slice"."spec_generation";
 ALTER TABLE "inventory" ADD COLUMN "held" INTEGER NOT NULL DEFAULT 0 CHECK ("held" >= 0);
 
