@@ -16,6 +16,7 @@ import {
   pageAnswer,
 } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
+import { FROM_LEDGER } from '../openapi/problems.js';
 import { NewDrvm } from './drvm-request.js';
 import { DrvmQuery, DrvmsService } from './drvms.service.js';
 
@@ -41,6 +42,7 @@ export class DrvmsController {
     status: 202,
     answer: DrvmOperationAnswer,
     alsoAnswers: { 200: PlanAnswer },
+    problems: ['AlreadyExists', ...FROM_LEDGER],
     idempotent: true,
   })
   async create(

@@ -52,6 +52,7 @@ export class EventStreamController {
       '(server-sent events), going on after `Last-Event-ID`.',
     query: EventQuery,
     answer: EventPage,
+    media: { type: 'text/event-stream' },
   })
   async list(
     @CurrentActor() actor: Actor,

@@ -22,6 +22,7 @@ import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { Endpoint } from '../openapi/endpoint.js';
+import { THROUGH_CONTAINER } from '../openapi/problems.js';
 import { hangUpSignal } from '../operations/hang-up.js';
 import { FilesService } from './files.service.js';
 
@@ -52,6 +53,7 @@ const MakeDirectory = z.object({ path: Path, parents: z.boolean().default(false)
 const Rename = z.object({ from: Path, to: Path });
 const RemoveQuery = z.object({ path: Path, recursive: z.stringbool().default(false) });
 const FileList = z.object({ items: z.array(FileStat), nextCursor: z.null() });
+const PROBLEMS = [...THROUGH_CONTAINER, 'AlreadyExists', 'InsufficientResources'] as const;
 
 @ApiTags('files')
 @Controller('api/v1/drvms/:drvm/files')
@@ -73,7 +75,8 @@ export class FilesController implements OnModuleInit {
   @Endpoint({
     summary: 'What is in a directory (list=true), or one file (stat=true)',
     query: LookQuery,
-    answer: FileList,
+    answer: z.union([FileList, FileStat]),
+    problems: PROBLEMS,
     description: 'With list=true a page of files; else the file itself.',
   })
   async look(
@@ -86,7 +89,12 @@ export class FilesController implements OnModuleInit {
   }
 
   @Get('content')
-  @Endpoint({ summary: 'The bytes of a file', query: ReadQuery })
+  @Endpoint({
+    summary: 'The bytes of a file',
+    query: ReadQuery,
+    media: { type: STREAM },
+    problems: PROBLEMS,
+  })
   async read(
     @CurrentActor() actor: Actor,
     @Param('drvm') drvm: string,
@@ -104,7 +112,12 @@ export class FilesController implements OnModuleInit {
   @Put('content')
   @HttpCode(200)
   @ApiConsumes(STREAM)
-  @Endpoint({ summary: 'Write a file, whole or not at all', query: WriteQuery, answer: FileStat })
+  @Endpoint({
+    summary: 'Write a file, whole or not at all',
+    query: WriteQuery,
+    answer: FileStat,
+    problems: [...PROBLEMS, 'PayloadTooLarge'],
+  })
   async write(
     @CurrentActor() actor: Actor,
     @Param('drvm') drvm: string,
@@ -143,6 +156,7 @@ export class FilesController implements OnModuleInit {
     body: MakeDirectory,
     answer: FileStat,
     status: 201,
+    problems: PROBLEMS,
     idempotent: true,
   })
   makeDirectory(
@@ -155,7 +169,13 @@ export class FilesController implements OnModuleInit {
 
   @Post('rename')
   @HttpCode(200)
-  @Endpoint({ summary: 'Give a file another name', body: Rename, answer: FileStat, idempotent: true })
+  @Endpoint({
+    summary: 'Give a file another name',
+    body: Rename,
+    answer: FileStat,
+    problems: PROBLEMS,
+    idempotent: true,
+  })
   rename(
     @CurrentActor() actor: Actor,
     @Param('drvm') drvm: string,
@@ -170,6 +190,7 @@ export class FilesController implements OnModuleInit {
     summary: 'Remove a file, or with recursive a directory',
     query: RemoveQuery,
     status: 204,
+    problems: PROBLEMS,
     idempotent: true,
   })
   remove(

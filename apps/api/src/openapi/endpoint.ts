@@ -1,8 +1,18 @@
 import 'reflect-metadata';
+import type { ErrorCode } from '@drvs/contracts';
 import { applyDecorators } from '@nestjs/common';
-import { ApiBody, ApiHeader, ApiOperation, ApiQuery, ApiResponse, ApiSecurity } from '@nestjs/swagger';
+import {
+  ApiBody,
+  ApiExtension,
+  ApiHeader,
+  ApiOperation,
+  ApiQuery,
+  ApiResponse,
+  ApiSecurity,
+} from '@nestjs/swagger';
 import { z } from 'zod';
 import { ProblemAnswer } from './answers.js';
+import type { JsonSchema } from './examples.js';
 
 export interface EndpointDescription {
   summary: string;
@@ -12,8 +22,15 @@ export interface EndpointDescription {
   /** What a success answers. */
   answer?: z.ZodType;
   status?: number;
-  /** Other successes, for instance the plan of a dry run. */
-  alsoAnswers?: Record<number, z.ZodType>;
+  /** Other successes, for instance the plan of a dry run; null for one without a body. */
+  alsoAnswers?: Record<number, z.ZodType | null>;
+  /** An answer that is not JSON, or besides JSON: its media type, and the schema of a line or event of it. */
+  media?: { type: string; schema?: z.ZodType };
+  /**
+   * Error codes of its own, beside those that follow from what it takes (problems.ts). Tests refuse an answer with a
+   * code that is neither.
+   */
+  problems?: readonly ErrorCode[];
   isPublic?: boolean;
   /** The change honours If-Match. */
   ifMatch?: boolean;
@@ -21,14 +38,17 @@ export interface EndpointDescription {
   idempotent?: boolean;
 }
 
-/** A schema as OpenAPI 3.0 writes it; made from the very schema that parses, so the two cannot drift apart. */
-function openApiSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): Record<string, unknown> {
+/** Where the codes of `problems` wait in the decorators' metadata for the document to be put together. */
+export const OWN_PROBLEMS = 'x-own-problems';
+
+/** A schema as OpenAPI 3.1 writes it; made from the very schema that parses, so the two cannot drift apart. */
+export function openApiSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): JsonSchema {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, {
-    target: 'openapi-3.0',
+    target: 'draft-2020-12',
     io,
     unrepresentable: 'any',
   });
-  return rest;
+  return rest as JsonSchema;
 }
 
 /** Describes a controller's method for OpenAPI. */
@@ -40,36 +60,33 @@ export function Endpoint(description: EndpointDescription): MethodDecorator {
     answer,
     status = 200,
     alsoAnswers = {},
+    media,
+    problems = [],
     isPublic,
     ifMatch,
     idempotent,
   } = description;
   const decorators: MethodDecorator[] = [
     ApiOperation({ summary, description: description.description }),
-    ApiResponse({
-      status,
-      description: 'Success',
-      ...(answer ? { content: { 'application/json': { schema: openApiSchema(answer, 'output') } } } : {}),
-    }),
+    ApiExtension(OWN_PROBLEMS, problems),
+    ApiResponse({ status, description: 'Success', ...contentOf(answer, media) }),
     ApiResponse({
       status: 'default',
       description: 'An error, with its stable code',
-      content: { 'application/problem+json': { schema: openApiSchema(ProblemAnswer, 'output') } },
+      content: { 'application/problem+json': { schema: written(openApiSchema(ProblemAnswer, 'output')) } },
     }),
   ];
   for (const [code, schema] of Object.entries(alsoAnswers)) {
     decorators.push(
-      ApiResponse({
-        status: Number(code),
-        description: 'Success',
-        content: { 'application/json': { schema: openApiSchema(schema, 'output') } },
-      }),
+      ApiResponse({ status: Number(code), description: 'Success', ...contentOf(schema ?? undefined) }),
     );
   }
-  if (body) decorators.push(ApiBody({ schema: openApiSchema(body) }));
+  if (body) decorators.push(ApiBody({ schema: written(openApiSchema(body)) }));
   for (const [name, schema] of Object.entries(query?.shape ?? {})) {
     const isRequired = !z.safeParse(schema, undefined).success;
-    decorators.push(ApiQuery({ name, required: isRequired, schema: openApiSchema(schema as z.ZodType) }));
+    decorators.push(
+      ApiQuery({ name, required: isRequired, schema: written(openApiSchema(schema as z.ZodType)) }),
+    );
   }
   if (!isPublic) decorators.push(ApiSecurity('token'), ApiSecurity('session'));
   if (ifMatch) {
@@ -87,6 +104,22 @@ export function Endpoint(description: EndpointDescription): MethodDecorator {
     );
   }
   return applyDecorators(plainParameterTypes, ...decorators);
+}
+
+/** Nest's types know OpenAPI 3.0 only. */
+const written = (schema: JsonSchema): Record<string, unknown> => schema as Record<string, unknown>;
+
+function contentOf(
+  answer: z.ZodType | undefined,
+  media?: EndpointDescription['media'],
+): { content?: Record<string, { schema: Record<string, unknown> }> } {
+  const content: Record<string, { schema: Record<string, unknown> }> = {};
+  if (answer) content['application/json'] = { schema: written(openApiSchema(answer, 'output')) };
+  if (media) {
+    const schema: JsonSchema = media.schema ? openApiSchema(media.schema, 'output') : { type: 'string' };
+    content[media.type] = { schema: written(schema) };
+  }
+  return Object.keys(content).length === 0 ? {} : { content };
 }
 
 /**

@@ -9,6 +9,7 @@ import { CurrentActor } from '../auth/current-actor.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { OperationAnswer } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
+import { THROUGH_CONTAINER } from '../openapi/problems.js';
 import { hangUpSignal } from '../operations/hang-up.js';
 import { ProcessesService } from './processes.service.js';
 
@@ -28,6 +29,10 @@ const OutputQuery = z.object({
   follow: z.stringbool().default(false),
 });
 const ProcessList = z.object({ items: z.array(ProcessRow), nextCursor: z.null() });
+const OutputLine = z.union([
+  z.object({ stream: z.string(), offset: z.int(), base64: z.string() }),
+  z.object({ exit: ExitStatus.nullable(), nextOffset: z.int(), lost: z.int() }),
+]);
 
 @ApiTags('processes')
 @Controller('api/v1/drvms/:drvm/processes')
@@ -35,7 +40,11 @@ export class ProcessesController {
   constructor(private readonly processes: ProcessesService) {}
 
   @Get()
-  @Endpoint({ summary: 'The processes of a DRVM, on all its nodes', answer: ProcessList })
+  @Endpoint({
+    summary: 'The processes of a DRVM, on all its nodes',
+    answer: ProcessList,
+    problems: THROUGH_CONTAINER,
+  })
   async list(
     @CurrentActor() actor: Actor,
     @Param('drvm') drvm: string,
@@ -49,6 +58,7 @@ export class ProcessesController {
     body: StartProcess,
     answer: Started,
     status: 201,
+    problems: [...THROUGH_CONTAINER, 'NotWebAssembly', 'UnsupportedModule', 'ProgramTooLarge'],
     idempotent: true,
   })
   start(
@@ -63,7 +73,7 @@ export class ProcessesController {
   }
 
   @Get(':pid')
-  @Endpoint({ summary: 'One process', answer: ProcessRow })
+  @Endpoint({ summary: 'One process', answer: ProcessRow, problems: THROUGH_CONTAINER })
   show(
     @CurrentActor() actor: Actor,
     @Param('drvm') drvm: string,
@@ -74,7 +84,13 @@ export class ProcessesController {
 
   @Post(':pid/kill')
   @HttpCode(200)
-  @Endpoint({ summary: 'Send a signal to a process', body: Kill, answer: Killed, idempotent: true })
+  @Endpoint({
+    summary: 'Send a signal to a process',
+    body: Kill,
+    answer: Killed,
+    problems: THROUGH_CONTAINER,
+    idempotent: true,
+  })
   kill(
     @CurrentActor() actor: Actor,
     @Param('drvm') drvm: string,
@@ -91,6 +107,7 @@ export class ProcessesController {
     body: Migrate,
     answer: OperationAnswer,
     status: 202,
+    problems: [...THROUGH_CONTAINER, 'MigrationUnderWay'],
     idempotent: true,
   })
   async migrate(
@@ -110,6 +127,8 @@ export class ProcessesController {
     summary: 'Wait until a process has ended; 204 when it has not by then',
     query: Wait,
     answer: ExitStatus,
+    alsoAnswers: { 204: null },
+    problems: THROUGH_CONTAINER,
   })
   async wait(
     @CurrentActor() actor: Actor,
@@ -131,6 +150,8 @@ export class ProcessesController {
       'Lines of JSON: `{stream, offset, base64}` for each piece, at the end `{exit, nextOffset, lost}`. With `follow` ' +
       'it ends when the process has.',
     query: OutputQuery,
+    media: { type: 'application/x-ndjson', schema: OutputLine },
+    problems: THROUGH_CONTAINER,
   })
   async output(
     @CurrentActor() actor: Actor,

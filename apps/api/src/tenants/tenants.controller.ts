@@ -32,6 +32,7 @@ export class TenantsController {
     body: NewTenant,
     answer: TenantAnswer,
     status: 201,
+    problems: ['AlreadyExists'],
     idempotent: true,
   })
   create(

@@ -31,7 +31,14 @@ export class UsersController {
 
   @Post()
   @HttpCode(201)
-  @Endpoint({ summary: 'Make a user', body: NewUser, answer: UserAnswer, status: 201, idempotent: true })
+  @Endpoint({
+    summary: 'Make a user',
+    body: NewUser,
+    answer: UserAnswer,
+    status: 201,
+    problems: ['AlreadyExists'],
+    idempotent: true,
+  })
   create(
     @CurrentActor() actor: Actor,
     @Body(new ZodPipe(NewUser)) user: z.infer<typeof NewUser>,
