@@ -21,6 +21,7 @@ import { JobsModule } from './jobs/jobs.module.js';
 import { MaintenanceModule } from './maintenance/maintenance.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { NodesModule } from './nodes/nodes.module.js';
+import { SettingsModule } from './settings/settings.module.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { PlansModule } from './plans/plans.module.js';
 import { ProcessesModule } from './processes/processes.module.js';
@@ -37,6 +38,7 @@ export class AppModule {
         ConfigModule.with(config, secretBox),
         DatabaseModule,
         AuditModule,
+        SettingsModule,
         AuthModule,
         EventsModule,
         FirstStartModule,

@@ -16,6 +16,7 @@ import { ProblemFilter, sendProblem } from './http/problem.filter.js';
 import { SECURITY_HEADERS } from './http/security-headers.js';
 import { MetricsService } from './metrics/metrics.service.js';
 import { serveOpenApi } from './openapi/document.js';
+import { acceptDeadlines } from './operations/deadline.js';
 
 /** JSON bodies; files have a limit and a parser of their own. */
 const MAX_JSON_BODY_BYTES = 1024 * 1024;
@@ -48,7 +49,9 @@ export async function createApp(config: Config): Promise<NestFastifyApplication>
   });
   const fastify = adapter.getInstance() as unknown as FastifyInstance;
   closeIdleConnections(fastify);
-  await fastify.register(helmet, SECURITY_HEADERS);
+  acceptDeadlines(fastify);
+  sendSecurityHeaders(fastify);
+  sendETags(fastify);
   await fastify.register(cookie);
   fastify.setErrorHandler((error, _request, reply) => {
     sendProblem(reply, error, (message, cause) => logger.error(message, cause, 'Problem'));

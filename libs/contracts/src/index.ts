@@ -7,3 +7,4 @@ export * from './power-views.js';
 export * from './resources.js';
 export * from './rpc.js';
 export * from './views.js';
+export * from './watch-views.js';

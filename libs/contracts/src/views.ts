@@ -134,6 +134,8 @@ export interface OperationView {
   result: unknown;
   error: { code: string; message: string; hint?: string } | null;
   requestedBy: string;
+  /** What has not ended by then is ended and undone. */
+  deadlineAt?: string | null;
   createdAt: string;
   endedAt: string | null;
 }

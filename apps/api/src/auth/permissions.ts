@@ -25,6 +25,14 @@ const PERMISSIONS = {
   'plan:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
   'plan:write': ['supra-admin', 'tenant-admin', 'member'],
   'event:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
+  'setting:read': ['supra-admin', 'auditor'],
+  'setting:write': ['supra-admin'],
+  'webhook:read': ['supra-admin', 'tenant-admin', 'auditor'],
+  'webhook:write': ['supra-admin', 'tenant-admin'],
+  'alert:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
+  'alert:write': ['supra-admin', 'tenant-admin'],
+  'usage:read': ['supra-admin', 'tenant-admin', 'auditor'],
+  'telemetry:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
   'audit:read': ['supra-admin', 'tenant-admin', 'auditor'],
 } as const satisfies Record<string, readonly Role[]>;
 

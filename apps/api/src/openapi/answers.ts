@@ -170,6 +170,7 @@ export const OperationAnswer = z.object({
   requestedBy: z.string(),
   createdAt: time,
   endedAt: time.nullable(),
+  deadlineAt: time.nullable().optional(),
 }) satisfies z.ZodType<OperationView>;
 
 export const DrvmOperationAnswer = z.object({ operation: OperationAnswer, drvm: DrvmAnswer });

@@ -9,17 +9,18 @@ import type { Worker } from 'bullmq';
 import { Database } from '../database/database.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { OperationAdmission } from './operation-admission.js';
 import { OperationRunner } from './operation-runner.js';
 
 /** Operations that this process walks at once; they mostly wait for agents. */
-const OPERATIONS_AT_ONCE = 32;
+const OPERATIONS_AT_ONCE = 64;
 /** How often it is looked whether an operation has lost its job. */
 const SWEEP_MS = 5_000;
 
 /**
- * One job an operation. The job only says "walk this operation"; what is to be done, and what has been done, is in the
- * ledger. So a job may be lost or come twice: every process that starts, and every so often each that runs, adds the
- * missing ones again.
+ * One job an operation that has its place. The job only says "walk this operation"; what is to be done, and what has
+ * been done, is in the ledger. So a job may be lost or come twice: every process that starts, and every so often each
+ * that runs, adds the missing ones again.
  *
  * An operation is walked by one process at a time, the one that holds its lock. The lock ends with the process: an
  * operation whose job is under way and whose lock is free has lost its walker, and is walked on at once, without
@@ -39,6 +40,7 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
     private readonly jobs: JobsService,
     private readonly runner: OperationRunner,
     private readonly session: LedgerSession,
+    private readonly admission: OperationAdmission,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -65,21 +67,27 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
     await Promise.allSettled(this.#walks.values());
   }
 
+  /** Gives those that wait their places, as far as there are any, and queues those that got one. */
+  async admit(): Promise<void> {
+    for (const id of await this.admission.admit()) await this.#enqueue(id);
+  }
+
   /** The same operation is never queued twice: its id is the job's. */
-  async enqueue(operationId: string): Promise<void> {
+  async #enqueue(operationId: string): Promise<void> {
     await this.jobs.queues
       .queue(OPERATIONS_QUEUE)
       .add('walk', OperationJob.parse({ operationId }), { jobId: operationId });
   }
 
   async #addMissing(): Promise<void> {
+    await this.admission.admit();
     const open = await this.database.unrestricted.operation.findMany({
-      where: { state: { in: ['queued', 'running'] } },
+      where: { state: { in: ['queued', 'running'] }, admittedAt: { not: null } },
       select: { id: true, state: true },
       orderBy: { id: 'asc' },
     });
     for (const { id, state } of open) {
-      await this.enqueue(id);
+      await this.#enqueue(id);
       if (state === 'running' && !this.#walks.has(id)) {
         this.#walk(id).catch((error: unknown) =>
           this.#logger.warn(`operation ${id}: ${(error as Error).message}`),
@@ -106,5 +114,7 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
     } finally {
       await this.session.unlock(lock);
     }
+    // Its place is free.
+    if (!this.#shutdown.signal.aborted) await this.admit();
   }
 }

@@ -9,7 +9,9 @@ import {
 import { Injectable, Logger } from '@nestjs/common';
 import { DrvmConditions } from '../agents/drvm-conditions.js';
 import { Database, type Transaction } from '../database/database.js';
-import { Prisma } from '../gen/client.js';
+import { type DrvmWantedState, Prisma } from '../gen/client.js';
+import { deadlinePassed } from './deadline.js';
+import { type LogLine, logLine, MAX_LOG_LINES } from './operation-logs.js';
 import { type PlannedStep, phasesOf, planOperation } from './operation-plan.js';
 import { workOf } from './plan-work.js';
 import {
@@ -24,6 +26,8 @@ import { type OperationContext, type StepOutcome, StepPerformer } from './step-p
 
 /** How often a cancellation is looked for while a step waits. */
 const CANCEL_CHECK_MS = 500;
+/** What a step tells of itself while it goes on is written together. */
+const LOG_FLUSH_MS = 250;
 /** Steps of one phase under way at once. */
 const STEPS_AT_ONCE = 16;
 /** Errors that may go away by themselves; any other ends the operation's way forward. */
@@ -32,6 +36,7 @@ const RETRY_FIRST_MS = 500;
 const RETRY_LONGEST_MS = 8_000;
 
 const operationRow = {
+  _count: { select: { logs: true } },
   steps: { orderBy: { position: 'asc' } },
   drvm: {
     include: {
@@ -50,9 +55,9 @@ class ShuttingDown extends Error {}
  * another process can go on where a killed one stopped: a step that was `running` then is done again, which all of
  * them bear.
  *
- * Forward: phase after phase. An error that may pass is tried again until the step's deadline; any other, and a
- * cancellation, is written to the operation's `error`, and from then on the way is back: what was done is undone, and
- * the operation ends `compensated` or `cancelled`; or `failed` where there was nothing to undo.
+ * Forward: phase after phase. An error that may pass is tried again until the step's deadline; any other, a
+ * cancellation and the operation's own deadline are written to its `error`, and from then on the way is back: what was
+ * done is undone, and the operation ends `compensated` or `cancelled`; or `failed` where there was nothing to undo.
  */
 @Injectable()
 export class OperationRunner {
@@ -74,9 +79,19 @@ export class OperationRunner {
       if (row?.state !== 'running') return;
     }
     const run = new OperationRun(row, this.database, this.performer, shutdown);
-    const error =
-      row.error === null ? await this.#forward(run) : DrvsError.fromBody(row.error as unknown as ErrorBody);
-    if (error) await this.#backward(run, error);
+    try {
+      if (row._count.logs === 0) {
+        const until = row.deadlineAt ? `, to end by ${row.deadlineAt.toISOString()}` : '';
+        run.note(null, 'info', `${row.kind} of ${row.subject}, asked for by ${row.requestedBy}${until}`);
+      } else {
+        run.note(null, 'warn', 'taken up again where it was left');
+      }
+      const error =
+        row.error === null ? await this.#forward(run) : DrvsError.fromBody(row.error as unknown as ErrorBody);
+      if (error) await this.#backward(run, error);
+    } finally {
+      await run.close();
+    }
   }
 
   async #forward(run: OperationRun): Promise<DrvsError | null> {
@@ -85,7 +100,8 @@ export class OperationRunner {
       return null;
     } catch (thrown) {
       if (run.isShuttingDown) throw new ShuttingDown('the process is going down', { cause: thrown });
-      const error = DrvsError.from(thrown);
+      const error = run.isLate(thrown) ? deadlinePassed(run.row.deadlineAt!, thrown) : DrvsError.from(thrown);
+      run.note(null, 'error', `${error.message} (${error.code})`);
       this.#logger.warn(
         `${run.row.kind} of ${run.row.subject} (${run.row.id}): ${error.code}: ${error.message}`,
       );
@@ -101,6 +117,7 @@ export class OperationRunner {
 
   async #backward(run: OperationRun, error: DrvsError): Promise<void> {
     const undone = await run.undo();
+    await run.flush();
     const state: OperationState =
       error.code === 'Cancelled' ? 'cancelled' : undone ? 'compensated' : 'failed';
     await this.database.system(async (tx) => {
@@ -116,6 +133,8 @@ export class OperationRunner {
       });
       if (!ended) return;
       await undone?.(tx);
+      if (!undone) await run.takeBackWish(tx);
+      await run.noteIn(tx, null, state === 'failed' ? 'error' : 'info', `ended: ${state}`);
       await tx.event.create({
         data: run.event(`operation.${state}`, `${run.row.kind} of ${run.row.subject}: ${error.message}`),
       });
@@ -153,6 +172,10 @@ class OperationRun {
   readonly #attempts: number[];
   readonly #outputs: unknown[];
   readonly #context: OperationContext;
+  #lines: LogLine[] = [];
+  #linesLeft: number;
+  #flushing: Promise<void> = Promise.resolve();
+  #flushTimer: NodeJS.Timeout | null = null;
 
   constructor(
     readonly row: OperationRow,
@@ -165,7 +188,9 @@ class OperationRun {
     this.#states = row.steps.map(({ state }) => state);
     this.#attempts = row.steps.map(({ attempts }) => attempts);
     this.#outputs = row.steps.map(({ output }) => output);
+    this.#linesLeft = MAX_LOG_LINES - row._count.logs;
     this.#context = {
+      log: (text) => this.note(null, 'info', text),
       operationId: row.id,
       kind: this.kind,
       requestedBy: row.requestedBy,
@@ -179,6 +204,76 @@ class OperationRun {
     };
   }
 
+  /** Written within a moment, or with what is written next. */
+  note(position: number | null, level: LogLine['level'], text: string): void {
+    if (this.#linesLeft <= 0) return;
+    this.#linesLeft--;
+    this.#lines.push(
+      this.#linesLeft === 0
+        ? logLine(null, 'warn', `what comes after ${MAX_LOG_LINES} lines is not kept`)
+        : logLine(position, level, text),
+    );
+    this.#flushTimer ??= setTimeout(() => {
+      this.#flushTimer = null;
+      this.#flushing = this.flush().catch(() => undefined);
+    }, LOG_FLUSH_MS);
+  }
+
+  async noteIn(
+    tx: Transaction,
+    position: number | null,
+    level: LogLine['level'],
+    text: string,
+  ): Promise<void> {
+    this.note(position, level, text);
+    await this.#writeLines(tx, this.#takeLines());
+  }
+
+  async flush(): Promise<void> {
+    await this.#writeLines(this.database.unrestricted, this.#takeLines());
+  }
+
+  /** No line is written after this by itself. */
+  async close(): Promise<void> {
+    if (this.#flushTimer) clearTimeout(this.#flushTimer);
+    this.#flushTimer = null;
+    await this.#flushing;
+    await this.flush().catch(() => undefined);
+  }
+
+  #takeLines(): LogLine[] {
+    const lines = this.#lines;
+    this.#lines = [];
+    return lines;
+  }
+
+  /** Who follows the log is told of the lines. */
+  async #writeLines(tx: Pick<Transaction, '$executeRaw'>, lines: readonly LogLine[]): Promise<void> {
+    if (lines.length === 0) return;
+    await tx.$executeRaw`
+      WITH lines AS (
+        INSERT INTO operation_log (operation_id, position, level, text)
+        SELECT ${this.row.id}::uuid, l.position, l.level, l.text
+        FROM jsonb_to_recordset(${JSON.stringify(lines)}::jsonb) AS l (position int, level text, text text)
+        RETURNING 1
+      ) SELECT pg_notify('drvs_operation', ${this.row.id}) FROM lines LIMIT 1`;
+  }
+
+  /** What ended the way forward came after the deadline, and not because somebody cancelled. */
+  isLate(thrown: unknown): boolean {
+    const { deadlineAt } = this.row;
+    if (deadlineAt === null || Date.now() < deadlineAt.getTime()) return false;
+    return DrvsError.from(thrown).code !== 'Cancelled';
+  }
+
+  /** An operation that ended before its first step changed nothing: what it wanted of the DRVM is taken back too. */
+  async takeBackWish(tx: Transaction): Promise<void> {
+    const before = (this.row.params as { wantedBefore?: DrvmWantedState } | null)?.wantedBefore;
+    const hasBegun = this.#states.some((state) => state !== 'pending');
+    if (hasBegun || !before || !this.row.drvmId || !this.kind.startsWith('drvm.')) return;
+    await tx.drvm.updateMany({ where: { id: this.row.drvmId }, data: { wantedState: before } });
+  }
+
   get isShuttingDown(): boolean {
     return this.shutdown.aborted;
   }
@@ -189,7 +284,7 @@ class OperationRun {
   }
 
   async forward(): Promise<void> {
-    if (!this.row.drvm && this.kind !== 'plan.apply') {
+    if (!this.row.drvm && this.kind !== 'plan.apply' && !this.kind.startsWith('node.')) {
       throw new DrvsError('NotFound', `${this.row.subject} is no more`, {
         hint: 'It was deleted meanwhile.',
       });
@@ -207,7 +302,7 @@ class OperationRun {
     const watch = this.#watchForCancel(stop);
     try {
       for (const phase of phasesOf(this.plan)) {
-        await this.#throwIfCancelled();
+        await this.#throwIfOver();
         await this.#phase(phase, AbortSignal.any([this.shutdown, stop.signal]));
       }
     } finally {
@@ -222,6 +317,7 @@ class OperationRun {
    */
   async undo(): Promise<((tx: Transaction) => Promise<void>) | null> {
     if (!CANCELLABLE_ONCE_BEGUN[this.kind] || !this.row.drvm) return null;
+    this.note(null, 'info', 'undoing what was done');
     return this.performer.undo(this.#context, this.shutdown);
   }
 
@@ -247,16 +343,23 @@ class OperationRun {
   }
 
   async #step(step: PlannedStep, signal: AbortSignal): Promise<void> {
-    const deadline = Date.now() + this.performer.deadlineMs(step.action);
+    const deadline = Math.min(
+      Date.now() + this.performer.deadlineMs(step.action),
+      this.row.deadlineAt?.getTime() ?? Number.POSITIVE_INFINITY,
+    );
     signal.throwIfAborted();
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_LONGEST_MS)) {
       await this.#begin(step);
       try {
         signal.throwIfAborted();
         // Between two attempts too: one that waits for a node that is away may be given up.
-        if (this.#attempts[step.position]! > 1) await this.#throwIfCancelled();
+        if (this.#attempts[step.position]! > 1) await this.#throwIfOver();
         const key = `${this.row.id}.${step.position}.${this.#attempts[step.position]}`;
-        const outcome = await this.performer.perform(step, this.#context, {
+        const context = {
+          ...this.#context,
+          log: (text: string) => this.note(step.position, 'info', text),
+        };
+        const outcome = await this.performer.perform(step, context, {
           key,
           signal,
           withinMs: Math.max(1, deadline - Date.now()),
@@ -268,11 +371,17 @@ class OperationRun {
         // Why it was to end counts, and not what its ending looked like.
         const error = DrvsError.from(signal.aborted ? signal.reason : thrown);
         if (!signal.aborted && PASSING.has(error.code) && Date.now() + pause < deadline) {
+          this.note(
+            step.position,
+            'warn',
+            `${error.message} (${error.code}); tried again in ${pause / 1_000} s`,
+          );
           await delay(pause, undefined, { signal }).catch(() => undefined);
           continue;
         }
         await this.#fail(step, error);
-        if (mayFailAlone(step) && !signal.aborted && error.code !== 'Cancelled') return;
+        if (mayFailAlone(step) && !signal.aborted && error.code !== 'Cancelled' && !this.isLate(error))
+          return;
         throw error;
       }
     }
@@ -281,6 +390,8 @@ class OperationRun {
   async #begin({ position }: PlannedStep): Promise<void> {
     this.#attempts[position] = this.#attempts[position]! + 1;
     this.#states[position] = 'running';
+    const attempt = this.#attempts[position]!;
+    this.note(position, 'info', attempt === 1 ? 'begun' : `begun, attempt ${attempt}`);
     await this.database.unrestricted.operationStep.update({
       where: { operationId_position: { operationId: this.row.id, position } },
       data: {
@@ -298,6 +409,9 @@ class OperationRun {
     this.#states[position] = state;
     this.#outputs[position] = outcome.output ?? null;
     const isLast = position === this.plan.length - 1;
+    this.note(position, 'info', outcome.skipped === undefined ? 'done' : `nothing to do: ${outcome.skipped}`);
+    if (isLast) this.note(null, 'info', 'ended: succeeded');
+    const lines = this.#takeLines();
     await this.database.system(async (tx) => {
       await tx.operationStep.update({
         where: { operationId_position: { operationId: this.row.id, position } },
@@ -308,6 +422,7 @@ class OperationRun {
           output: (outcome.output ?? Prisma.DbNull) as Prisma.InputJsonValue,
         },
       });
+      await this.#writeLines(tx, lines);
       await outcome.settle?.(tx);
       if (isLast) {
         await tx.operation.updateMany({
@@ -333,13 +448,17 @@ class OperationRun {
 
   async #fail({ position }: PlannedStep, error: DrvsError): Promise<void> {
     this.#states[position] = 'failed';
+    this.note(position, 'error', `${error.message} (${error.code})`);
     await this.database.unrestricted.operationStep.update({
       where: { operationId_position: { operationId: this.row.id, position } },
       data: { state: 'failed', endedAt: new Date(), error: error.message },
     });
   }
 
-  async #throwIfCancelled(): Promise<void> {
+  /** @throws DrvsError Timeout past the deadline, Cancelled when somebody has asked for it */
+  async #throwIfOver(): Promise<void> {
+    const { deadlineAt } = this.row;
+    if (deadlineAt !== null && Date.now() >= deadlineAt.getTime()) throw deadlinePassed(deadlineAt);
     if (!CANCELLABLE_ONCE_BEGUN[this.kind]) return;
     const now = await this.database.unrestricted.operation.findUnique({
       where: { id: this.row.id },
@@ -348,13 +467,13 @@ class OperationRun {
     if (now?.cancelRequestedAt) throw new DrvsError('Cancelled', 'It was cancelled');
   }
 
-  /** A step that waits for an agent does not see the border of a step for long: a cancellation ends its waiting. */
+  /** A step that waits for an agent does not see the border of a step for long: its waiting is ended for it. */
   async #watchForCancel(stop: AbortController): Promise<void> {
     if (!CANCEL_ENDS_STEPS[this.kind]) return;
     try {
       for (;;) {
         await delay(CANCEL_CHECK_MS, undefined, { signal: stop.signal });
-        await this.#throwIfCancelled();
+        await this.#throwIfOver();
       }
     } catch (error) {
       if (!stop.signal.aborted) stop.abort(error);

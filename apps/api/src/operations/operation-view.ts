@@ -23,6 +23,7 @@ export function operationView(row: OperationWithSteps): OperationView {
     result: row.result,
     error: row.error as unknown as OperationView['error'],
     requestedBy: row.requestedBy,
+    deadlineAt: iso(row.deadlineAt),
     createdAt: row.createdAt.toISOString(),
     endedAt: iso(row.endedAt),
   };

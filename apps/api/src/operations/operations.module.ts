@@ -1,5 +1,8 @@
 import { Module } from '@nestjs/common';
 import { LinksModule } from '../agents/links.module.js';
+import { PowerCoreModule } from '../power/power-core.module.js';
+import { OperationAdmission } from './operation-admission.js';
+import { OperationLogs } from './operation-logs.js';
 import { OperationQueue } from './operation-queue.js';
 import { OperationRunner } from './operation-runner.js';
 import { OperationsController } from './operations.controller.js';
@@ -8,9 +11,17 @@ import { PlanPerformer } from './plan-performer.js';
 import { StepPerformer } from './step-performer.js';
 
 @Module({
-  imports: [LinksModule],
+  imports: [LinksModule, PowerCoreModule],
   controllers: [OperationsController],
-  providers: [OperationsService, OperationQueue, OperationRunner, PlanPerformer, StepPerformer],
-  exports: [OperationsService],
+  providers: [
+    OperationsService,
+    OperationAdmission,
+    OperationLogs,
+    OperationQueue,
+    OperationRunner,
+    PlanPerformer,
+    StepPerformer,
+  ],
+  exports: [OperationsService, OperationLogs],
 })
 export class OperationsModule {}

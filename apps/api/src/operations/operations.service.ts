@@ -13,7 +13,8 @@ import { Database, type Transaction } from '../database/database.js';
 import { type DrvmWantedState, type Operation, Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
-import { planOperation } from './operation-plan.js';
+import { requestedDeadline } from './deadline.js';
+import { type PlannedSlice, planOperation } from './operation-plan.js';
 import { OperationQueue } from './operation-queue.js';
 import { operationView } from './operation-view.js';
 import { workOf } from './plan-work.js';
@@ -33,6 +34,14 @@ export interface OperationFilter extends PageQuery {
   /** A DRVM's id, or its name, or `tenant~name`. */
   drvm?: string;
   state?: OperationState;
+  kind?: string;
+  /** As it is written in operations, or the beginning of it: `drvm/fisica` finds its processes too. */
+  subject?: string;
+  /** Who asked: `user/ana`, or only `ana`. */
+  actor?: string;
+  /** Asked for at or after this, and before that. */
+  from?: Date;
+  to?: Date;
 }
 
 const withSteps = { steps: { orderBy: { position: 'asc' } } } satisfies Prisma.OperationInclude;
@@ -83,6 +92,8 @@ export class OperationsService {
         drvmId,
         params: { wantedBefore: drvm?.wantedState ?? null, ...params },
         requestedBy: actorLabel(actor),
+        deadlineAt: requestedDeadline(Date.now()),
+        nodeIds: await nodesOf(tx, kind, slices, params),
         steps: {
           create: planOperation(kind, slices, workOf(params)).map(({ position, name }) => ({
             position,
@@ -91,28 +102,27 @@ export class OperationsService {
         },
       },
     });
-    this.database.afterCommit(tx, () => this.enqueue(operation.id));
+    this.database.afterCommit(tx, () => this.#admit());
     return operation;
   }
 
   /** When the queue is away the operation stays in the ledger and is queued by the next sweep. */
-  async enqueue(operationId: string): Promise<void> {
+  async #admit(): Promise<void> {
     await this.queue
-      .enqueue(operationId)
-      .catch((error: unknown) => this.#logger.warn(`operation ${operationId}: ${(error as Error).message}`));
+      .admit()
+      .catch((error: unknown) =>
+        this.#logger.warn(`operations wait for the next sweep: ${(error as Error).message}`),
+      );
   }
 
   /** The newest first. */
-  async list(actor: Actor, { drvm, state, limit, cursor }: OperationFilter): Promise<Page<OperationView>> {
+  async list(actor: Actor, filter: OperationFilter): Promise<Page<OperationView>> {
     requirePermission(actor, 'operation:read');
+    const { limit, cursor } = filter;
     const before = decodeCursor(cursor, z.uuid());
     const rows = await this.database.as(actor, (tx) =>
       tx.operation.findMany({
-        where: {
-          state,
-          ...(drvm === undefined ? {} : aboutDrvm(drvm)),
-          ...(before === null ? {} : { id: { lt: before } }),
-        },
+        where: { AND: [conditionOf(filter), before === null ? {} : { id: { lt: before } }] },
         include: withSteps,
         orderBy: { id: 'desc' },
         take: limit + 1,
@@ -173,6 +183,8 @@ export class OperationsService {
     const count = CANCELLABLE_ONCE_BEGUN[before.kind]
       ? await this.#askRunner(actor, id, now)
       : await this.#cancelQueued(actor, id, now);
+    // One that waits for its place does not wait to be told.
+    await this.#admit();
     const after = await this.show(actor, id);
     if (count === 0) throw conflict(after, `A ${after.kind} that has begun is finished.`);
     return after;
@@ -211,7 +223,14 @@ export class OperationsService {
     await this.database.as(actor, async (tx) => {
       const { count } = await tx.operation.updateMany({
         where: { id, state: 'failed' },
-        data: { state: 'queued', error: Prisma.DbNull, endedAt: null, cancelRequestedAt: null },
+        data: {
+          state: 'queued',
+          error: Prisma.DbNull,
+          endedAt: null,
+          cancelRequestedAt: null,
+          admittedAt: null,
+          deadlineAt: requestedDeadline(Date.now()),
+        },
       });
       if (count === 0) {
         throw conflict(before, 'Only a failed operation can be tried again; ask for it anew.');
@@ -220,7 +239,7 @@ export class OperationsService {
         where: { operationId: id, state: { in: ['failed', 'running', 'skipped'] } },
         data: { state: 'pending', error: null, endedAt: null },
       });
-      this.database.afterCommit(tx, () => this.enqueue(id));
+      this.database.afterCommit(tx, () => this.#admit());
     });
     return this.show(actor, id);
   }
@@ -233,6 +252,53 @@ export class OperationsService {
       hint: 'Ask an administrator of the department.',
     });
   }
+}
+
+/** Works on these: with too many at once on a node, the next one waits. */
+async function nodesOf(
+  tx: Transaction,
+  kind: OperationKind,
+  slices: readonly PlannedSlice[],
+  params: Prisma.InputJsonObject,
+): Promise<string[]> {
+  const isMigration = kind === 'process.migrate';
+  const held = slices.filter(({ nodeName }) => !isMigration || nodeName === params.to);
+  const names = new Set<string>();
+  for (const step of workOf(params)) {
+    for (const name of Object.values(pick(step))) if (typeof name === 'string') names.add(name);
+  }
+  const rows =
+    names.size === 0
+      ? []
+      : await tx.node.findMany({ where: { name: { in: [...names] } }, select: { id: true } });
+  return [...new Set([...held.map(({ nodeId }) => nodeId), ...rows.map(({ id }) => id)])];
+}
+
+/** The nodes that a step of a plan names. */
+const pick = (step: object): { node?: unknown; from?: unknown; to?: unknown } => {
+  const { node, from, to } = step as { node?: unknown; from?: unknown; to?: unknown };
+  return { node, from, to };
+};
+
+function conditionOf({
+  drvm,
+  state,
+  kind,
+  subject,
+  actor,
+  from,
+  to,
+}: OperationFilter): Prisma.OperationWhereInput {
+  return {
+    state,
+    kind,
+    ...(subject === undefined ? {} : { subject: { startsWith: subject } }),
+    ...(actor === undefined
+      ? {}
+      : { requestedBy: actor.includes('/') ? actor : { in: [`user/${actor}`, `token/${actor}`] } }),
+    ...(from === undefined && to === undefined ? {} : { createdAt: { gte: from, lt: to } }),
+    ...(drvm === undefined ? {} : aboutDrvm(drvm)),
+  };
 }
 
 function aboutDrvm(reference: string): Prisma.OperationWhereInput {

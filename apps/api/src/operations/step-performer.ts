@@ -30,6 +30,8 @@ export interface OperationContext {
   /** What an earlier step of this operation left; `sliceIndex` null for steps that are not about one slice. */
   outputOf(action: StepAction, sliceIndex: number | null): unknown;
 }
+  /** Adds a line about this step to the operation's log. */
+  log(text: string): void;
 
 export interface StepOutcome {
   /** Why there was nothing to do; the step then counts as skipped. */
