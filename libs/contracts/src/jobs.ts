@@ -18,7 +18,6 @@ export const OPERATION_KINDS = [
   'plan.apply',
   'node.power-off',
   'node.power-on',
-  'node.evacuate',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

@@ -10,6 +10,7 @@ const TIMEOUT_MS: Readonly<Record<AgentJob, number>> = {
   'drvm.stop': 50_000,
   'drvm.delete': 80_000,
   'process.migrate': 170_000,
+  'node.shutdown': 25_000,
 };
 
 /** Does the jobs of the nodes whose channel this process holds. */
@@ -24,12 +25,17 @@ export class AgentJobProcessor {
 
   async perform(nodeId: string, name: AgentJob, data: unknown): Promise<unknown> {
     if (name === 'process.migrate') return this.#migrate(nodeId, data);
+    if (name === 'node.shutdown') return this.#shutDown(nodeId, data);
     const drvmId = drvmOf(name, data);
     // A job that was given up may still be under way here: the one that undoes it waits for its end.
     return this.#inTurn(`${nodeId}/${drvmId}`, () => this.#change(nodeId, name, data));
   }
 
-  async #change(nodeId: string, name: Exclude<AgentJob, 'process.migrate'>, data: unknown): Promise<unknown> {
+  async #change(
+    nodeId: string,
+    name: Exclude<AgentJob, 'process.migrate' | 'node.shutdown'>,
+    data: unknown,
+  ): Promise<unknown> {
     const link = this.links.require(nodeId);
     const options = { timeoutMs: TIMEOUT_MS[name] };
     await this.#requireUnderWay(AgentJobs[name].parse(data).operationId);
@@ -58,6 +64,12 @@ export class AgentJobProcessor {
       .result;
   }
 
+  async #shutDown(nodeId: string, data: unknown): Promise<unknown> {
+    await this.#requireUnderWay(AgentJobs['node.shutdown'].parse(data).operationId);
+    const options = { timeoutMs: TIMEOUT_MS['node.shutdown'] };
+    return (await this.links.require(nodeId).call('node.shutdown', {}, options)).result;
+  }
+
   /** A job may come late, from a queue that nobody served for a while. */
   async #requireUnderWay(operationId: string): Promise<void> {
     const operation = await this.database.unrestricted.operation.findUnique({
@@ -81,6 +93,6 @@ export class AgentJobProcessor {
   }
 }
 
-function drvmOf(name: Exclude<AgentJob, 'process.migrate'>, data: unknown): string {
+function drvmOf(name: Exclude<AgentJob, 'process.migrate' | 'node.shutdown'>, data: unknown): string {
   return name === 'drvm.start' ? AgentJobs[name].parse(data).spec.drvmId : AgentJobs[name].parse(data).drvmId;
 }

@@ -83,6 +83,11 @@ export class NodeReports {
   }
 
   async inventory(nodeId: string, nodeName: string, inventory: NodeInventory): Promise<void> {
+    // An agent tells it at each connection: a node that was switched on has joined.
+    await this.database.unrestricted.nodePower.updateMany({
+      where: { nodeId },
+      data: { inventoryAt: new Date() },
+    });
     await this.database.system(async (tx) => {
       const node = await tx.node.findUnique({ where: { id: nodeId }, select: { inventory: true } });
       if (!node || isDeepStrictEqual(node.inventory, JSON.parse(JSON.stringify(inventory)))) return;

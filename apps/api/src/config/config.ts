@@ -28,6 +28,8 @@ const Environment = z.object({
   DRVS_DATABASE_POOL: z.coerce.number().int().min(2).max(500).default(20),
   /** `true` behind a reverse proxy that sets X-Forwarded-For and X-Forwarded-Proto. */
   DRVS_TRUST_PROXY: z.enum(['true', 'false']).default('false'),
+  /** Where the supervisor of a stack on this machine takes orders to stop and start its agents. */
+  DRVS_LOCAL_POWER: z.string().max(107).optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
@@ -43,6 +45,7 @@ export interface Config {
   bootstrapNodes: number;
   databasePool: number;
   trustProxy: boolean;
+  localPowerSocket: string | null;
   logLevel: string;
   version: string;
 }
@@ -77,6 +80,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     bootstrapNodes: env.DRVS_BOOTSTRAP_NODES,
     databasePool: env.DRVS_DATABASE_POOL,
     trustProxy: env.DRVS_TRUST_PROXY === 'true',
+    localPowerSocket: env.DRVS_LOCAL_POWER ?? null,
     logLevel: env.LOG_LEVEL,
     version: manifest.version,
   };

@@ -18,7 +18,9 @@ export type StepAction =
   | 'migrate'
   | 'cordon'
   | 'move'
-  | 'conclude';
+  | 'conclude'
+  | 'switch-off'
+  | 'switch-on';
 
 export interface PlannedSlice {
   sliceId: string;
@@ -67,6 +69,8 @@ const PHASES: Readonly<Record<Exclude<OperationKind, 'plan.apply'>, readonly Pha
     once('release', 'give the resources back'),
   ],
   'process.migrate': [once('migrate', 'migrate the process')],
+  'node.power-off': [once('switch-off', 'switch the node off')],
+  'node.power-on': [once('switch-on', 'switch the node on and wait until it has joined')],
 };
 
 /** @param work the steps of the plan that a `plan.apply` carries out: one after another, the cluster valid between them */

@@ -73,6 +73,8 @@ export const CANCELLABLE_ONCE_BEGUN: Readonly<Record<OperationKind, boolean>> = 
   'drvm.delete': false,
   'process.migrate': false,
   'plan.apply': true,
+  'node.power-off': false,
+  'node.power-on': false,
 };
 
 /**
@@ -86,4 +88,6 @@ export const CANCEL_ENDS_STEPS: Readonly<Record<OperationKind, boolean>> = {
   'drvm.delete': false,
   'process.migrate': false,
   'plan.apply': false,
+  'node.power-off': false,
+  'node.power-on': false,
 };

@@ -16,6 +16,7 @@ import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { AgentJobData, NodeJobOptions } from '../jobs/node-jobs.js';
+import { PowerPerformer } from '../power/power-performer.js';
 import { createAuthority, signMember } from './authority.js';
 import type { PlannedSlice, PlannedStep, StepAction } from './operation-plan.js';
 import { PlanPerformer } from './plan-performer.js';
@@ -60,6 +61,9 @@ const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
   cordon: 30_000,
   move: 180_000,
   conclude: 30_000,
+  // Longer than all tries of the power's own state machine together: it says what failed, not this.
+  'switch-off': 900_000,
+  'switch-on': 3_600_000,
 };
 /** Guests get this long to end on SIGTERM. */
 const STOP_GRACE_MS = 5_000;
@@ -86,6 +90,7 @@ export class StepPerformer {
     private readonly links: AgentLinks,
     private readonly secrets: SecretBox,
     private readonly plans: PlanPerformer,
+    private readonly power: PowerPerformer,
   ) {}
 
   deadlineMs(action: StepAction): number {
@@ -119,6 +124,9 @@ export class StepPerformer {
       case 'move':
       case 'conclude':
         return this.plans.perform(step, context, options);
+      case 'switch-off':
+      case 'switch-on':
+        return this.power.perform(step, context, options);
     }
   }
 

@@ -1,0 +1,12 @@
+import { Module } from '@nestjs/common';
+import { LocalNodes } from './local-nodes.js';
+import { PowerService } from './power.service.js';
+import { PowerPerformer } from './power-performer.js';
+import { PowerWatch } from './power-watch.js';
+
+/** How nodes are switched. Apart from who may ask for it, which needs the operations that need this. */
+@Module({
+  providers: [LocalNodes, PowerService, PowerPerformer, PowerWatch],
+  exports: [LocalNodes, PowerService, PowerPerformer],
+})
+export class PowerCoreModule {}
