@@ -3,9 +3,12 @@ export { type ConsolidateInput, planConsolidation } from './consolidate/consolid
 export { planDrain } from './drain/drain.js';
 export { planProcessDrain } from './drain/drain-processes.js';
 export { planEvacuation } from './evacuate/evacuate.js';
-export * from './placement/placement.js';
+export type { CandidateScores, CandidateSet } from './placement/candidate-search.js';
+export { listCandidates, MAX_CANDIDATES } from './placement/candidates.js';
+export { isTolerated } from './placement/eligibility.js';
+export { placeDrvm } from './placement/placement.js';
 export * from './placement/placement-request.js';
-export type { ClassShortage, PlacementRefusal } from './placement/refusal.js';
+export type { NearestRequest, PlacementRefusal } from './placement/refusal.js';
 export { ClusterState } from './plan/cluster-state.js';
 export type { PlanInput } from './plan/complete-plan.js';
 export { type PhaseLimits, phasesOfSteps } from './plan/phases.js';
@@ -17,6 +20,13 @@ export { planReallocation } from './reallocate/reallocate.js';
 export * from './resize/resize.js';
 export type { Departure } from './restore/bring-back.js';
 export { planRestore, type RestoreMode } from './restore/restore.js';
+export {
+  type DominantShare,
+  dominantShare,
+  fairOrder,
+  type ShareHolder,
+  type WaitingDemand,
+} from './shares/fair-order.js';
 export type { ContenderName } from './simulation/contenders.js';
 export { type DayOptions, type DayReport, simulateDay } from './simulation/day.js';
 export type {

@@ -1,4 +1,6 @@
-import { DrvsError, RESOURCE_CLASSES, type ResourceAmounts, type ResourceClass } from '@drvs/contracts';
+import { DrvsError, RESOURCE_CLASSES, type ResourceAmounts } from '@drvs/contracts';
+import { searchSets } from './candidate-search.js';
+import { reject } from './eligibility.js';
 import { chooseNodes, compareNames, coversAll } from './node-choice.js';
 import {
   MAX_SLICES,
@@ -8,10 +10,9 @@ import {
   type PlacementRequest,
   type PlannedSlice,
   type RejectedNode,
-  type RejectionRule,
 } from './placement-request.js';
 import { refuse } from './refusal.js';
-import { splitEvenly, splitPacked } from './split.js';
+import { ceilingOf, splitEvenly, splitPacked } from './split.js';
 
 /**
  * Placement of a new DRVM: a pure function from a request and a snapshot of the ledger to slices on nodes.
@@ -43,12 +44,12 @@ export function placeDrvm(request: PlacementRequest, snapshot: readonly NodeSnap
     if (rejection) rejected.push(rejection);
     else eligible.push(node);
   }
-  const chosen = choose(request, eligible);
-  if (chosen === null || !coversAll(chosen, request.total)) {
-    throw refuse(request, snapshot, eligible, rejected, chosen ?? eligible);
-  }
-  const slices = slicesOn(chosen, request);
-  const judged = new Set([...chosen.map(({ name }) => name), ...rejected.map(({ node }) => node)]);
+  const slices = needsSetSearch(request, eligible)
+    ? (searchSets(request, eligible, { seed: 0, wanted: 1 })[0]?.slices ?? null)
+    : chooseAndSplit(request, eligible);
+  if (slices === null)
+    throw refuse(request, snapshot, candidates, eligible, rejected, choose(request, eligible) ?? eligible);
+  const judged = new Set([...slices.map(({ node }) => node), ...rejected.map(({ node }) => node)]);
   for (const node of snapshot) {
     if (judged.has(node.name)) continue;
     const isNamed = candidates !== snapshot;
@@ -61,7 +62,22 @@ export function placeDrvm(request: PlacementRequest, snapshot: readonly NodeSnap
   return { slices, rejected };
 }
 
-function requireSound({ total, nodes }: PlacementRequest): void {
+/** Rules that bind the nodes of a set to each other, which the choice by taste does not know. */
+function needsSetSearch(request: PlacementRequest, eligible: readonly NodeSnapshot[]): boolean {
+  return (
+    (request.devices?.length ?? 0) > 0 ||
+    (request.spreadOver ?? 'node') !== 'node' ||
+    eligible.some(({ step }) => RESOURCE_CLASSES.some((name) => step[name] > 1))
+  );
+}
+
+function chooseAndSplit(request: PlacementRequest, eligible: readonly NodeSnapshot[]): PlannedSlice[] | null {
+  const chosen = choose(request, eligible);
+  return chosen !== null && coversAll(chosen, request.total) ? slicesOn(chosen, request) : null;
+}
+
+/** @throws DrvsError InvalidInput when no cluster could hold it as asked */
+export function requireSound({ total, nodes, ceiling }: PlacementRequest): void {
   const count = typeof nodes === 'number' ? nodes : (nodes?.length ?? 1);
   if (!Number.isInteger(count) || count < 1 || count > MAX_SLICES) {
     throw new DrvsError('InvalidInput', `a DRVM is on 1 to ${MAX_SLICES} nodes, not on ${count}`, {
@@ -86,9 +102,25 @@ function requireSound({ total, nodes }: PlacementRequest): void {
       },
     );
   }
+  const low = ceiling && RESOURCE_CLASSES.find((name) => ceiling[name] < total[name]);
+  if (ceiling && low) {
+    throw new DrvsError(
+      'InvalidInput',
+      `the ceiling of ${low}, ${ceiling[low]}, is below the ${total[low]} guaranteed`,
+      {
+        field: 'ceiling',
+        hint: 'A ceiling is at least what is guaranteed.',
+        details: { class: low, ceiling: ceiling[low], guaranteed: total[low] },
+      },
+    );
+  }
 }
 
-function namedNodes({ nodes }: PlacementRequest, snapshot: readonly NodeSnapshot[]): NodeSnapshot[] | null {
+/** @throws DrvsError InvalidInput, NotFound */
+export function namedNodes(
+  { nodes }: PlacementRequest,
+  snapshot: readonly NodeSnapshot[],
+): NodeSnapshot[] | null {
   if (nodes === null || typeof nodes === 'number') return null;
   if (new Set(nodes).size !== nodes.length) {
     throw new DrvsError('InvalidInput', 'a node is named twice', {
@@ -105,29 +137,6 @@ function namedNodes({ nodes }: PlacementRequest, snapshot: readonly NodeSnapshot
       hint: snapshot.length === 0 ? 'No node has joined yet.' : `See \`drvs node list\`.`,
     });
   });
-}
-
-function reject(node: NodeSnapshot, { exclusive }: PlacementRequest): RejectedNode | null {
-  const because = (rule: RejectionRule, reason: string): RejectedNode => ({ node: node.name, rule, reason });
-  if (node.state === 'draining' || node.state === 'drained')
-    return because('cordoned', `it is ${node.state} and takes nothing new until it is restored`);
-  if (node.state !== 'up') return because('not-up', `it is ${node.state}`);
-  if (node.isExclusive) return because('exclusive-to-another', 'it is exclusive to another DRVM');
-  if (exclusive && node.slices > 0)
-    return because('not-empty', 'it holds other DRVMs and cannot become exclusive');
-  if (node.free.cpuMilli < MIN_SLICE.cpuMilli) {
-    return because(
-      'cpu',
-      `${Math.max(0, node.free.cpuMilli)} thousandths of a vCPU are free, a slice needs ${MIN_SLICE.cpuMilli}`,
-    );
-  }
-  if (node.free.memoryMiB < MIN_SLICE.memoryMiB) {
-    return because(
-      'memory',
-      `${Math.max(0, node.free.memoryMiB)} MiB are free, a slice needs ${MIN_SLICE.memoryMiB}`,
-    );
-  }
-  return null;
 }
 
 /** The nodes to use; null when there are too few of them. */
@@ -193,7 +202,7 @@ function slicesOn(chosen: NodeSnapshot[], request: PlacementRequest): PlannedSli
       total[name],
       chosen.map((node) => Math.max(0, node.free[name])),
       MIN_SLICE[name],
-      stepOf(chosen, name, total[name]),
+      1,
     );
     for (const [place, part] of parts.entries()) (shares[place] as ResourceAmounts)[name] = part;
   }
@@ -212,15 +221,10 @@ function slicesOn(chosen: NodeSnapshot[], request: PlacementRequest): PlannedSli
     node: node.name,
     index,
     amounts,
+    ...ceilingOf(amounts, request),
     exclusive,
     reason: reasonFor(request, slices.length),
   }));
-}
-
-/** Steps are as a rule 1; a class whose step does not divide the request is given in single units. */
-function stepOf(chosen: readonly NodeSnapshot[], name: ResourceClass, total: number): number {
-  const step = Math.max(1, ...chosen.map((node) => node.step[name]));
-  return total % step === 0 ? step : 1;
 }
 
 /** Says nothing of what the node has besides: the plan may be shown to whoever asked for it. */
