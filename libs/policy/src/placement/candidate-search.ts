@@ -21,7 +21,7 @@ import { ceilingOf, splitStepped } from './split.js';
  *
  * Search: small clusters are looked at whole; else each round starts greedily from the cost by node, disturbed a little
  * by the seed and by what earlier rounds used, and is mended by swaps, first until it is good and then while it gets
- * cheaper. All over typed arrays, without allocation inside; bounded by SWAPS_PER_ROUND and EXHAUSTIVE_SETS.
+ * cheaper. All over typed arrays, without allocation inside; bounded by the constants below.
  */
 export interface CandidateSet {
   slices: PlannedSlice[];
@@ -51,10 +51,15 @@ export interface SearchOptions {
 }
 
 const EXHAUSTIVE_SETS = 5_000;
-/** Swaps looked at in a round: with 1,000 nodes and 8 slices, each node is tried in each place once. */
-const SWAPS_PER_ROUND = 8_000;
+/** Swaps looked at in a round while the set is not good yet: with 1,000 nodes and 8 slices, each node in each place thrice. */
+const MENDING_SWAPS = 24_000;
+/** Swaps looked at in a round to make it cheaper. */
+const CHEAPENING_SWAPS = 6_000;
+/** A round makes cheaper with the cheapest nodes only: at least so many, and so many for each slice. */
+const POOL_LEAST = 64;
+const POOL_PER_SLICE = 6;
 /** Rounds beyond the candidates wanted, since some find a set again. */
-const EXTRA_ROUNDS = 3;
+const EXTRA_ROUNDS = 2;
 /** Sizes tried where the request names no number of nodes, and what is tried either side where these give nothing. */
 const SIZES_TRIED = 3;
 const OTHER_SIZES_TRIED = 16;
@@ -173,7 +178,9 @@ class NodeTable {
   readonly #sum: Float64Array;
   readonly #members: Int32Array;
   readonly #place: Int32Array;
+  /** All nodes, the cheapest first, and those of them that a round swaps with. */
   readonly #order: Int32Array;
+  readonly #pool: Int32Array;
   readonly #fitOf: Float64Array;
   readonly #fragmentationOf: Float64Array;
   readonly #energyOf: Float64Array;
@@ -221,6 +228,9 @@ class NodeTable {
     this.#order = Int32Array.from({ length: size }, (_, at) => at);
     const watts = nodes.reduce((most, node) => Math.max(most, node.idleWatts ?? 1), 1);
     for (let at = 0; at < size; at++) this.#rate(at, nodes[at] as NodeSnapshot, watts);
+    const costs = this.#cost;
+    this.#order.sort((a, b) => (costs[a] as number) - (costs[b] as number) || a - b);
+    this.#pool = new Int32Array(Math.min(size, Math.max(POOL_LEAST, POOL_PER_SLICE * count)));
   }
 
   #rate(at: number, node: NodeSnapshot, mostWatts: number): void {
@@ -285,15 +295,16 @@ class NodeTable {
 
   /** One search from one beginning; null when it found no good set. */
   round(random: () => number, number: number): Int32Array | null {
-    for (let at = 0; at < this.#size; at++) {
-      const disturbed = number === 0 ? 0 : NOISE_COST * random();
-      const before = USED_BEFORE_COST * (this.#timesUsed[at] as number);
-      this.#roundCost[at] = (this.#cost[at] as number) + (disturbed + before) / this.count;
-    }
     const costs = this.#roundCost;
-    this.#order.sort((a, b) => (costs[a] as number) - (costs[b] as number) || a - b);
-    this.#start(this.#order.subarray(0, this.count));
-    let swaps = SWAPS_PER_ROUND;
+    const noise = number === 0 ? 0 : NOISE_COST / this.count;
+    for (let at = 0; at < this.#size; at++) {
+      const before = (USED_BEFORE_COST / this.count) * (this.#timesUsed[at] as number);
+      costs[at] = (this.#cost[at] as number) + noise * random() + before;
+    }
+    this.#pool.set(this.#order.subarray(0, this.#pool.length));
+    this.#pool.sort((a, b) => (costs[a] as number) - (costs[b] as number) || a - b);
+    this.#start(this.#beginning());
+    let swaps = MENDING_SWAPS;
     for (let missing = this.#shortage(); missing > 0; ) {
       if (swaps <= 0) return null;
       const less = this.#mend(missing);
@@ -301,8 +312,28 @@ class NodeTable {
       if (less >= missing) return null;
       missing = less;
     }
-    this.#cheapen(random, SWAPS_PER_ROUND);
+    this.#cheapen(CHEAPENING_SWAPS);
     return this.#members.slice();
+  }
+
+  /** The cheapest nodes, each in a failure domain of its own as far as that goes. */
+  #beginning(): Int32Array {
+    const apart = this.#apart;
+    if (apart === null) return this.#pool;
+    const taken = new Set<number>();
+    const chosen: number[] = [];
+    const rest: number[] = [];
+    for (const column of [this.#pool, this.#order]) {
+      for (let place = 0; place < column.length && chosen.length < this.count; place++) {
+        const at = column[place] as number;
+        const domain = apart[at] as number;
+        if (!taken.has(domain)) {
+          taken.add(domain);
+          chosen.push(at);
+        } else if (column === this.#pool) rest.push(at);
+      }
+    }
+    return Int32Array.from([...chosen, ...rest.filter((at) => !chosen.includes(at))].slice(0, this.count));
   }
 
   used(members: Int32Array): void {
@@ -364,32 +395,34 @@ class NodeTable {
   }
 
   #shortageAfter(out: number, into: number): number {
+    const free = this.#free;
+    const sums = this.#sum;
+    const askedFor = this.#asked;
+    const classes = this.#classes;
+    const leaves = out * classes;
+    const comes = into * classes;
     let missing = 0;
-    const leaves = out * this.#classes;
-    const comes = into * this.#classes;
-    for (let name = 0; name < this.#classes; name++) {
-      const asked = this.#asked[name] as number;
-      const sum =
-        (this.#sum[name] as number) -
-        (this.#free[leaves + name] as number) +
-        (this.#free[comes + name] as number);
+    for (let name = 0; name < classes; name++) {
+      const asked = askedFor[name] as number;
+      const sum = (sums[name] as number) - (free[leaves + name] as number) + (free[comes + name] as number);
       if (sum < asked) missing += (asked - sum) / asked;
     }
-    if (this.#apart) {
-      const from = this.#apart[out] as number;
-      const to = this.#apart[into] as number;
-      for (const at of this.#members) {
-        if (at === out) continue;
-        const domain = this.#apart[at] as number;
-        let together = this.#inApart[domain] as number;
-        if (domain === from) together--;
-        if (domain === to) together++;
-        if (together > 1) missing += (together - 1) / together;
-      }
-      const last = (this.#inApart[to] as number) + 1 - (to === from ? 1 : 0);
-      if (last > 1) missing += (last - 1) / last;
+    const apart = this.#apart;
+    if (apart === null) return missing;
+    const from = apart[out] as number;
+    const to = apart[into] as number;
+    const members = this.#members;
+    for (let place = 0; place < members.length; place++) {
+      const at = members[place] as number;
+      if (at === out) continue;
+      const domain = apart[at] as number;
+      let together = this.#inApart[domain] as number;
+      if (domain === from) together--;
+      if (domain === to) together++;
+      if (together > 1) missing += (together - 1) / together;
     }
-    return missing;
+    const last = (this.#inApart[to] as number) + (to === from ? 0 : 1);
+    return last > 1 ? missing + (last - 1) / last : missing;
   }
 
   /** The swap that lessens the shortage most, and of those the cheapest. @returns what is then missing */
@@ -398,63 +431,79 @@ class NodeTable {
     let bestIn = -1;
     let least = missing;
     let leastCost = Number.POSITIVE_INFINITY;
-    for (const out of this.#members) {
-      for (let into = 0; into < this.#size; into++) {
+    const costs = this.#roundCost;
+    for (let place = 0; place < this.count; place++) {
+      const out = this.#members[place] as number;
+      for (let turn = 0; turn < this.#size; turn++) {
+        const into = this.#order[turn] as number;
         if (this.#place[into] !== -1) continue;
         const after = this.#shortageAfter(out, into);
-        if (after > least) continue;
-        const cost = (this.#roundCost[into] as number) - (this.#roundCost[out] as number);
+        if (after > least || after === missing) continue;
+        const cost = (costs[into] as number) - (costs[out] as number);
         if (after === least && cost >= leastCost) continue;
-        if (after === missing) continue;
         least = after;
         leastCost = cost;
         bestOut = out;
         bestIn = into;
+        // Dearer ones follow: for this place there is none better.
+        if (after === 0) break;
       }
     }
     if (bestOut >= 0) this.#swap(bestOut, bestIn);
     return least;
   }
 
-  /** Swaps while the set stays good and gets cheaper. */
-  #cheapen(random: () => number, budget: number): void {
-    let since = 0;
-    for (let swaps = 0; swaps < budget && since < this.#size; swaps++) {
-      // The cheap ones are tried most: the order is by cost, and the square draws towards its beginning.
-      const chance = random();
-      const into = this.#order[Math.floor(chance * chance * this.#size)] as number;
-      const out = this.#members[Math.floor(random() * this.count)] as number;
-      since++;
-      if (this.#place[into] !== -1) continue;
-      const gain =
-        (this.#roundCost[into] as number) - (this.#roundCost[out] as number) + this.#pairsAfter(out, into);
-      if (gain >= -1e-12 || this.#shortageAfter(out, into) > 0) continue;
-      this.#swap(out, into);
-      since = 0;
+  /** Swaps with the pool while the set stays good and gets cheaper: each place in turn, until none gains. */
+  #cheapen(budget: number): void {
+    const costs = this.#roundCost;
+    const pool = this.#pool;
+    let left = budget;
+    let idle = 0;
+    for (let place = 0; idle < this.count && left > 0; place = (place + 1) % this.count) {
+      const out = this.#members[place] as number;
+      let best = -1;
+      let most = -1e-12;
+      for (let at = 0; at < pool.length; at++) {
+        const into = pool[at] as number;
+        if (this.#place[into] !== -1) continue;
+        left--;
+        const gain = (costs[into] as number) - (costs[out] as number) + this.#pairsAfter(out, into);
+        if (gain >= most || this.#shortageAfter(out, into) > 0) continue;
+        most = gain;
+        best = into;
+      }
+      if (best < 0) idle++;
+      else {
+        this.#swap(out, best);
+        idle = 0;
+      }
     }
   }
 
-  /** What the pairs of the set cost more after a swap. */
+  /** What the pairs of the set cost more after a swap, in a few steps. */
   #pairsAfter(out: number, into: number): number {
     if (this.count < 2) return 0;
-    const before = this.#network() * this.#weights.network - this.#domains() * this.#weights.domains;
     const rackOut = this.#rack[out] as number;
     const rackIn = this.#rack[into] as number;
     const siteOut = this.#site[out] as number;
     const siteIn = this.#site[into] as number;
-    this.#inRack[rackOut] = (this.#inRack[rackOut] as number) - 1;
-    this.#inRack[rackIn] = (this.#inRack[rackIn] as number) + 1;
-    this.#inSite[siteOut] = (this.#inSite[siteOut] as number) - 1;
-    this.#inSite[siteIn] = (this.#inSite[siteIn] as number) + 1;
-    const place = this.#place[out] as number;
-    this.#members[place] = into;
-    const after = this.#network() * this.#weights.network - this.#domains() * this.#weights.domains;
-    this.#members[place] = out;
-    this.#inRack[rackOut] = (this.#inRack[rackOut] as number) + 1;
-    this.#inRack[rackIn] = (this.#inRack[rackIn] as number) - 1;
-    this.#inSite[siteOut] = (this.#inSite[siteOut] as number) + 1;
-    this.#inSite[siteIn] = (this.#inSite[siteIn] as number) - 1;
-    return (after - before) / this.#weightSum;
+    const withOut = this.#inRack[rackOut] as number;
+    const withIn = (this.#inRack[rackIn] as number) - (rackIn === rackOut ? 1 : 0);
+    const nearOut = Math.max(withOut, this.#inSite[siteOut] as number);
+    const nearIn = Math.max(withIn, (this.#inSite[siteIn] as number) - (siteIn === siteOut ? 1 : 0));
+    const others = this.count - 1;
+    const before =
+      (withOut - 1) * DISTANCE_RACK +
+      (nearOut - withOut) * DISTANCE_SITE +
+      (others + 1 - nearOut) * DISTANCE_FAR;
+    const after =
+      withIn * DISTANCE_RACK + (nearIn - withIn) * DISTANCE_SITE + (others - nearIn) * DISTANCE_FAR;
+    // Each pair counts from both its ends.
+    const network = (2 * (after - before)) / (this.count * others) / (DISTANCE_FAR - DISTANCE_RACK);
+    const mostRacks = Math.min(this.count, this.#racks);
+    const racks = (withIn === 0 ? 1 : 0) - (withOut === 1 ? 1 : 0);
+    const domains = mostRacks < 2 ? 0 : racks / (mostRacks - 1);
+    return (network * this.#weights.network - domains * this.#weights.domains) / this.#weightSum;
   }
 
   /** Mean distance between two of its nodes, 0 (one rack) to 1 (none in the same site). */
