@@ -171,6 +171,17 @@ export class AgentPeer {
         this.containers.set(spec.drvmId, state);
         return state;
       }
+      case 'drvm.update': {
+        const spec = AgentMethods[method].params.parse(raw);
+        const held = this.specs.get(spec.drvmId);
+        if (!held) throw new DrvsError('NotFound', `no container of ${spec.drvmId} here`);
+        if (spec.generation < held.generation)
+          throw new DrvsError('StaleGeneration', `generation ${spec.generation} is older than what is held`);
+        this.specs.set(spec.drvmId, spec);
+        const state = { ...this.containers.get(spec.drvmId)!, generation: spec.generation };
+        this.containers.set(spec.drvmId, state);
+        return state;
+      }
       case 'drvm.stop':
         if (drvmId && this.containers.has(drvmId))
           this.containers.set(drvmId, containerState(drvmId, 1, 'stopped'));

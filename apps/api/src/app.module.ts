@@ -1,5 +1,4 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { APP_INTERCEPTOR } from '@nestjs/core';
 import { AgentsModule } from './agents/agents.module.js';
 import { AllocationsModule } from './allocations/allocations.module.js';
 import { AuditModule } from './audit/audit.module.js';
@@ -15,19 +14,19 @@ import { FilesModule } from './files/files.module.js';
 import { FirstStartModule } from './first-start/first-start.module.js';
 import { GraphqlModule } from './graphql/graphql.module.js';
 import { HealthModule } from './health/health.module.js';
-import { ETagInterceptor } from './http/etag.js';
-import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
 import { JobsModule } from './jobs/jobs.module.js';
 import { MaintenanceModule } from './maintenance/maintenance.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { NodesModule } from './nodes/nodes.module.js';
-import { SettingsModule } from './settings/settings.module.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { PlansModule } from './plans/plans.module.js';
 import { ProcessesModule } from './processes/processes.module.js';
+import { ReconfigureModule } from './reconfigure/reconfigure.module.js';
+import { SettingsModule } from './settings/settings.module.js';
 import { TenantsModule } from './tenants/tenants.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 @Module({})
 export class AppModule {
@@ -38,10 +37,10 @@ export class AppModule {
         ConfigModule.with(config, secretBox),
         DatabaseModule,
         AuditModule,
-        SettingsModule,
         AuthModule,
         EventsModule,
         FirstStartModule,
+        SettingsModule,
         HealthModule,
         JobsModule,
         MaintenanceModule,
@@ -57,13 +56,10 @@ export class AppModule {
         ProcessesModule,
         FilesModule,
         PlansModule,
+        ReconfigureModule,
         EventStreamModule,
+        WebhooksModule,
         GraphqlModule,
-      ],
-      providers: [
-        // The outer one first: a repeated answer gets no ETag of its own, it has kept the first one's.
-        { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
-        { provide: APP_INTERCEPTOR, useClass: ETagInterceptor },
       ],
     };
   }

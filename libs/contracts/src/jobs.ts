@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ContainerSpec } from './container-control.js';
+import { ContainerMethods, ContainerSpec } from './container-control.js';
 
 /**
  * What BullMQ carries. Two kinds of queues: `operations` (one job an operation; its worker walks the steps) and one
@@ -14,6 +14,8 @@ export const OPERATION_KINDS = [
   'drvm.start',
   'drvm.stop',
   'drvm.delete',
+  'drvm.resize',
+  'drvm.reconfigure',
   'process.migrate',
   'plan.apply',
   'node.power-off',
@@ -37,8 +39,16 @@ export const OperationJob = z.object({ operationId: z.string() });
 export const AgentJobs = {
   'drvm.prepare': z.object({ operationId: z.string(), drvmId: z.string(), index: z.int() }),
   'drvm.start': z.object({ operationId: z.string(), spec: ContainerSpec }),
+  'drvm.update': z.object({ operationId: z.string(), spec: ContainerSpec }),
   'drvm.stop': z.object({ operationId: z.string(), drvmId: z.string(), graceMs: z.number() }),
   'drvm.delete': z.object({ operationId: z.string(), drvmId: z.string() }),
+  /** A call to a container that an operation needs, where it may be another process that holds the node's channel. */
+  'container.call': z.object({
+    operationId: z.string(),
+    drvmId: z.string(),
+    method: z.enum(Object.keys(ContainerMethods) as [keyof typeof ContainerMethods]),
+    params: z.unknown(),
+  }),
   'process.migrate': z.object({
     operationId: z.string(),
     drvmId: z.string(),

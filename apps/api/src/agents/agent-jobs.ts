@@ -7,11 +7,16 @@ import { AgentLinks } from './agent-links.js';
 const TIMEOUT_MS: Readonly<Record<AgentJob, number>> = {
   'drvm.prepare': 30_000,
   'drvm.start': 110_000,
+  'drvm.update': 30_000,
   'drvm.stop': 50_000,
   'drvm.delete': 80_000,
+  'container.call': 170_000,
   'process.migrate': 170_000,
   'node.shutdown': 25_000,
 };
+
+/** Jobs that change the container of a DRVM. */
+type DrvmJob = Exclude<AgentJob, 'process.migrate' | 'container.call' | 'node.shutdown'>;
 
 /** Does the jobs of the nodes whose channel this process holds. */
 @Injectable()
@@ -25,17 +30,14 @@ export class AgentJobProcessor {
 
   async perform(nodeId: string, name: AgentJob, data: unknown): Promise<unknown> {
     if (name === 'process.migrate') return this.#migrate(nodeId, data);
+    if (name === 'container.call') return this.#callContainer(nodeId, data);
     if (name === 'node.shutdown') return this.#shutDown(nodeId, data);
     const drvmId = drvmOf(name, data);
     // A job that was given up may still be under way here: the one that undoes it waits for its end.
     return this.#inTurn(`${nodeId}/${drvmId}`, () => this.#change(nodeId, name, data));
   }
 
-  async #change(
-    nodeId: string,
-    name: Exclude<AgentJob, 'process.migrate' | 'node.shutdown'>,
-    data: unknown,
-  ): Promise<unknown> {
+  async #change(nodeId: string, name: DrvmJob, data: unknown): Promise<unknown> {
     const link = this.links.require(nodeId);
     const options = { timeoutMs: TIMEOUT_MS[name] };
     await this.#requireUnderWay(AgentJobs[name].parse(data).operationId);
@@ -45,6 +47,8 @@ export class AgentJobProcessor {
         return (await link.call(name, { drvmId, index }, options)).result;
       }
       case 'drvm.start':
+        return (await link.call(name, AgentJobs[name].parse(data).spec, options)).result;
+      case 'drvm.update':
         return (await link.call(name, AgentJobs[name].parse(data).spec, options)).result;
       case 'drvm.stop': {
         const { drvmId, graceMs } = AgentJobs[name].parse(data);
@@ -64,6 +68,14 @@ export class AgentJobProcessor {
       .result;
   }
 
+  async #callContainer(nodeId: string, data: unknown): Promise<unknown> {
+    const { operationId, drvmId, method, params } = AgentJobs['container.call'].parse(data);
+    await this.#requireUnderWay(operationId);
+    const options = { timeoutMs: TIMEOUT_MS['container.call'] };
+    const link = this.links.require(nodeId);
+    return (await link.call('container.call', { drvmId, method, params }, options)).result;
+  }
+
   async #shutDown(nodeId: string, data: unknown): Promise<unknown> {
     await this.#requireUnderWay(AgentJobs['node.shutdown'].parse(data).operationId);
     const options = { timeoutMs: TIMEOUT_MS['node.shutdown'] };
@@ -77,6 +89,12 @@ export class AgentJobProcessor {
       select: { state: true },
     });
     if (operation?.state === 'running') return;
+    // What an operation has left half done is given back also after its end.
+    const change = await this.database.unrestricted.sliceChange.findFirst({
+      where: { operationId, endedAt: null },
+      select: { id: true },
+    });
+    if (change) return;
     throw new DrvsError('StateConflict', `operation ${operationId} is not under way: its job came too late`);
   }
 
@@ -93,6 +111,8 @@ export class AgentJobProcessor {
   }
 }
 
-function drvmOf(name: Exclude<AgentJob, 'process.migrate' | 'node.shutdown'>, data: unknown): string {
-  return name === 'drvm.start' ? AgentJobs[name].parse(data).spec.drvmId : AgentJobs[name].parse(data).drvmId;
+function drvmOf(name: DrvmJob, data: unknown): string {
+  return name === 'drvm.start' || name === 'drvm.update'
+    ? AgentJobs[name].parse(data).spec.drvmId
+    : AgentJobs[name].parse(data).drvmId;
 }

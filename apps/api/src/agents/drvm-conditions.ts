@@ -27,9 +27,11 @@ export class DrvmConditions {
           select: { id: true },
           take: 1,
         },
+        sliceChanges: { where: { endedAt: null }, select: { id: true }, take: 1 },
       },
     });
-    if (!drvm || drvm.operations.length > 0 || drvm.state === 'creating') return;
+    if (!drvm || drvm.operations.length > 0 || drvm.sliceChanges.length > 0 || drvm.state === 'creating')
+      return;
     const downSince = Date.now() - NODE_DOWN_AFTER_MS;
     const { state, detail } = drvmCondition(
       drvm.wantedState,

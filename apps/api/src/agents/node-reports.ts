@@ -50,23 +50,27 @@ export class NodeReports {
       used_cpu_milli: this.#cpuMilli(`${nodeId}/${container.drvmId}`, container.cpuMs, now),
       used_memory_mib: Math.round(container.residentBytes / 1_048_576),
       processes: container.processes,
+      applied_generation: container.generation,
     }));
     const changed = await this.database.unrestricted.$queryRaw<{ drvm_id: string }[]>`
       WITH reports AS (
         SELECT * FROM jsonb_to_recordset(${JSON.stringify(reports)}::jsonb)
-          AS r (drvm_id uuid, state text, isolation text, used_cpu_milli int, used_memory_mib int, processes int)
+          AS r (drvm_id uuid, state text, isolation text, used_cpu_milli int, used_memory_mib int, processes int,
+            applied_generation bigint)
       ), seen AS (
         SELECT s.id, s.drvm_id, s.container_state AS was, coalesce(r.state, 'absent') AS state,
           coalesce(r.isolation, s.isolation) AS isolation, coalesce(r.used_cpu_milli, 0) AS used_cpu_milli,
-          coalesce(r.used_memory_mib, 0) AS used_memory_mib, coalesce(r.processes, 0) AS processes
+          coalesce(r.used_memory_mib, 0) AS used_memory_mib, coalesce(r.processes, 0) AS processes,
+          coalesce(r.applied_generation, 0) AS applied_generation
         FROM slice s LEFT JOIN reports r ON r.drvm_id = s.drvm_id
         WHERE s.node_id = ${nodeId}::uuid
       ), written AS (
         UPDATE slice SET container_state = seen.state, isolation = seen.isolation,
-          used_cpu_milli = seen.used_cpu_milli, used_memory_mib = seen.used_memory_mib, processes = seen.processes
+          used_cpu_milli = seen.used_cpu_milli, used_memory_mib = seen.used_memory_mib, processes = seen.processes,
+          applied_generation = seen.applied_generation
         FROM seen WHERE slice.id = seen.id
-          AND (slice.container_state, slice.isolation, slice.used_cpu_milli, slice.used_memory_mib, slice.processes)
-            IS DISTINCT FROM (seen.state, seen.isolation, seen.used_cpu_milli, seen.used_memory_mib, seen.processes)
+          AND (slice.container_state, slice.isolation, slice.used_cpu_milli, slice.used_memory_mib, slice.processes, slice.applied_generation)
+            IS DISTINCT FROM (seen.state, seen.isolation, seen.used_cpu_milli, seen.used_memory_mib, seen.processes, seen.applied_generation)
       )
       SELECT seen.drvm_id::text FROM seen JOIN drvm d ON d.id = seen.drvm_id
       WHERE seen.was <> seen.state

@@ -4,6 +4,7 @@ import type { Actor } from '../auth/actor.js';
 import { Database } from '../database/database.js';
 import { violates } from '../database/sql-state.js';
 import { OperationsService } from '../operations/operations.service.js';
+import { specOf, WITH_SPEC } from '../reconfigure/container-spec.js';
 import type { AgentLink } from './agent-link.js';
 
 /** After an attempt to bring a DRVM to its wanted state, the next waits this long. */
@@ -11,6 +12,7 @@ const AGAIN_AFTER_MS = 60_000;
 /** A container must be missed by this many reports in a row before it is started again. */
 const MISSED_REPORTS = 2;
 const STOP_GRACE_MS = 5_000;
+const UPDATE_TIMEOUT_MS = 10_000;
 
 export const SYSTEM: Actor = {
   userId: null,
@@ -24,6 +26,7 @@ export const SYSTEM: Actor = {
  * Brings together what a node holds and what the ledger says that it should hold, at each report of the node:
  * - a container of a DRVM that has no slice here is deleted: it was deleted, or given up, while the node was away;
  * - a container that should be stopped is stopped;
+ * - a container that runs under an older specification than it should gets the newer one as it runs;
  * - a container that should run and is missing or stopped is brought back by a start of its DRVM. One that failed is
  *   its agent's to start again.
  * A DRVM with an operation under way is left alone: the operation knows what it does.
@@ -44,6 +47,9 @@ export class Reconciliation {
     const slices = await this.database.unrestricted.slice.findMany({
       where: { nodeId: link.nodeId },
       select: {
+        index: true,
+        specGeneration: true,
+        certificate: true,
         drvm: {
           select: {
             id: true,
@@ -55,6 +61,7 @@ export class Reconciliation {
               select: { id: true },
               take: 1,
             },
+            sliceChanges: { where: { endedAt: null }, select: { id: true }, take: 1 },
           },
         },
       },
@@ -63,9 +70,10 @@ export class Reconciliation {
     for (const drvmId of held.keys()) {
       if (!slices.some(({ drvm }) => drvm.id === drvmId)) await this.#deleteUnknown(link, drvmId);
     }
-    for (const { drvm } of slices) {
-      if (drvm.operations.length > 0 || drvm.state === 'creating') continue;
-      const state = held.get(drvm.id)?.state ?? 'absent';
+    for (const { drvm, index, specGeneration, certificate } of slices) {
+      if (drvm.operations.length > 0 || drvm.sliceChanges.length > 0 || drvm.state === 'creating') continue;
+      const container = held.get(drvm.id);
+      const state = container?.state ?? 'absent';
       const key = `${link.nodeId}/${drvm.id}`;
       const isMissing = drvm.wantedState === 'running' && (state === 'absent' || state === 'stopped');
       const missed = isMissing ? (this.#missed.get(key) ?? 0) + 1 : 0;
@@ -76,7 +84,29 @@ export class Reconciliation {
         await this.#once(`${key}/stop`, () =>
           link.call('drvm.stop', { drvmId: drvm.id, graceMs: STOP_GRACE_MS }),
         );
+      } else if (
+        container &&
+        certificate !== null &&
+        (state === 'running' || state === 'degraded') &&
+        container.generation < Number(specGeneration)
+      ) {
+        await this.#once(`${key}/update`, () => this.#update(link, drvm.id, index));
       }
+    }
+  }
+
+  /** What it lacks it missed while its node was away, or it was lent to it, or taken back, a moment ago. */
+  async #update(link: AgentLink, drvmId: string, index: number): Promise<void> {
+    const drvm = await this.database.unrestricted.drvm.findUnique({
+      where: { id: drvmId },
+      include: WITH_SPEC,
+    });
+    if (!drvm?.slices.some((slice) => slice.index === index && !slice.leaving)) return;
+    try {
+      await link.call('drvm.update', specOf(drvm, index), { timeoutMs: UPDATE_TIMEOUT_MS });
+    } catch (error) {
+      // Refused for what is in use there, or overtaken by a newer one: the next report tells.
+      this.#logger.warn(`${drvm.name} on ${link.nodeName}: ${(error as Error).message}`);
     }
   }
 

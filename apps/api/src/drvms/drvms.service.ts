@@ -20,10 +20,11 @@ import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
 import { isId } from '../http/reference.js';
 import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
+import { requireNothingUnderWay } from '../reconfigure/change-records.js';
 import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
 import { clusterSnapshot } from './cluster-snapshot.js';
-import { amountsOf, type NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
 import { DrvmReads } from './drvm-reads.js';
+import { amountsOf, type NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
 import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
 import { requireQuota } from './quota.js';
 
@@ -208,7 +209,7 @@ export class DrvmsService {
       await tx.$queryRaw`SELECT 1 FROM drvm WHERE id = ${id}::uuid FOR UPDATE`;
       const drvm = await findDrvm(tx, id);
       requireGeneration(`the DRVM ${drvm.name}`, generation, drvm.generation);
-      await refuseWhileUnderWay(tx, drvm);
+      await requireNothingUnderWay(tx, drvm.id, null);
       if (kind === 'drvm.start' && drvm.state === 'running') {
         throw new DrvsError('StateConflict', `${drvm.name} is running already`, {
           hint: `See \`drvs drvm show ${drvm.name}\`.`,
@@ -326,16 +327,5 @@ function nameTaken(tenant: Tenant, name: string): DrvsError {
   return new DrvsError('AlreadyExists', `the tenant ${tenant.name} has a DRVM named ${name}`, {
     field: 'name',
     hint: 'Choose another name, or delete that one first.',
-  });
-}
-
-async function refuseWhileUnderWay(tx: Transaction, drvm: DrvmRow): Promise<void> {
-  const other = await tx.operation.findFirst({
-    where: { drvmId: drvm.id, state: { in: ['queued', 'running'] }, kind: { startsWith: 'drvm.' } },
-  });
-  if (!other) return;
-  throw new DrvsError('OperationUnderWay', `${other.kind} of ${drvm.name} is under way`, {
-    hint: `Wait for it (\`drvs op show ${other.id}\`), or cancel it (\`drvs op cancel ${other.id}\`).`,
-    details: { operation: other.id, kind: other.kind },
   });
 }

@@ -1,4 +1,5 @@
 import type { ClusterPlanStep, OperationKind } from '@drvs/contracts';
+import type { ResizeChange } from '../reconfigure/resize-work.js';
 
 /**
  * The steps of each kind of operation, as a pure function of the DRVM's slices. Steps of one phase run side by side;
@@ -16,8 +17,15 @@ export type StepAction =
   | 'delete'
   | 'release'
   | 'migrate'
+  | 'resize'
+  | 'settle-resized'
   | 'cordon'
   | 'move'
+  | 'open'
+  | 'change-slice'
+  | 'move-slice'
+  | 'switch'
+  | 'remove-node'
   | 'conclude'
   | 'switch-off'
   | 'switch-on';
@@ -39,6 +47,8 @@ export interface PlannedStep {
   slice: PlannedSlice | null;
   /** What of a cluster's plan it carries out, where it does. */
   work: ClusterPlanStep | null;
+  /** The change of a slice that it carries out, where it does. */
+  change?: ResizeChange;
 }
 
 type Phase = { action: StepAction; name: string; perNode: boolean };
@@ -46,7 +56,9 @@ type Phase = { action: StepAction; name: string; perNode: boolean };
 const once = (action: StepAction, name: string): Phase => ({ action, name, perNode: false });
 const onEachNode = (action: StepAction, name: string): Phase => ({ action, name, perNode: true });
 
-const PHASES: Readonly<Record<Exclude<OperationKind, 'plan.apply'>, readonly Phase[]>> = {
+const PHASES: Readonly<
+  Record<Exclude<OperationKind, 'plan.apply' | 'drvm.resize' | 'drvm.reconfigure'>, readonly Phase[]>
+> = {
   'drvm.create': [
     once('authority', 'make the authority of the DRVM'),
     onEachNode('prepare', 'prepare the container on'),
@@ -73,13 +85,15 @@ const PHASES: Readonly<Record<Exclude<OperationKind, 'plan.apply'>, readonly Pha
   'node.power-on': [once('switch-on', 'switch the node on and wait until it has joined')],
 };
 
-/** @param work the steps of the plan that a `plan.apply` carries out: one after another, the cluster valid between them */
+/** @param work the steps of the plan that a `plan.apply` carries out, by phases, the cluster valid after each of them */
 export function planOperation(
   kind: OperationKind,
   slices: readonly PlannedSlice[],
   work: readonly ClusterPlanStep[] = [],
+  changes: readonly ResizeChange[] = [],
 ): PlannedStep[] {
-  if (kind === 'plan.apply') return [...work.map(stepOfPlan), CONCLUSION(work.length)];
+  if (kind === 'plan.apply') return planSteps(work);
+  if (kind === 'drvm.resize' || kind === 'drvm.reconfigure') return resizeSteps(changes);
   const ordered = [...slices].sort((a, b) => a.index - b.index);
   const steps: Omit<PlannedStep, 'position'>[] = PHASES[kind].flatMap(
     ({ action, name, perNode }, phase): Omit<PlannedStep, 'position'>[] =>
@@ -90,21 +104,66 @@ export function planOperation(
   return steps.map((step, position) => ({ ...step, position }));
 }
 
-function stepOfPlan(work: ClusterPlanStep, position: number): PlannedStep {
-  const at = { position, phase: position, slice: null, work };
-  if (work.action === 'cordon') return { ...at, action: 'cordon', name: `close ${work.node} to what is new` };
-  const { drvm, pid, from, to } = work;
-  return { ...at, action: 'move', name: `move process ${pid} of ${drvm} from ${from} to ${to}` };
+/** A DRVM has one change of a slice under way at a time: one after another, and at last all is made final. */
+function resizeSteps(changes: readonly ResizeChange[]): PlannedStep[] {
+  const words = { add: 'bring it to', resize: 'change its slice on', remove: 'take it off' } as const;
+  const last = { slice: null, work: null, position: changes.length, phase: changes.length };
+  return [
+    ...changes.map(
+      (change, position): PlannedStep => ({
+        position,
+        phase: position,
+        action: 'resize',
+        name: `${words[change.kind]} ${change.node}`,
+        slice: null,
+        work: null,
+        change,
+      }),
+    ),
+    { ...last, action: 'settle-resized', name: 'free what is not needed any more' },
+  ];
 }
 
-const CONCLUSION = (position: number): PlannedStep => ({
-  position,
-  phase: position,
-  action: 'conclude',
-  name: 'sum up what was done',
-  slice: null,
-  work: null,
-});
+/** Plans that were kept before there were phases have one step after another. */
+function planSteps(work: readonly ClusterPlanStep[]): PlannedStep[] {
+  const steps = work.map((step, position): PlannedStep => {
+    const { action, name } = namedStep(step);
+    return { position, phase: step.phase ?? position, action, name, slice: null, work: step };
+  });
+  const last = Math.max(-1, ...steps.map(({ phase }) => phase));
+  const conclusion = { position: work.length, phase: last + 1, slice: null, work: null };
+  return [...steps, { ...conclusion, action: 'conclude', name: 'sum up what was done' }];
+}
+
+function namedStep(work: ClusterPlanStep): { action: StepAction; name: string } {
+  switch (work.action) {
+    case 'cordon':
+      return { action: 'cordon', name: `close ${work.node} to what is new` };
+    case 'uncordon':
+      return { action: 'open', name: `open ${work.node}` };
+    case 'remove-node':
+      return { action: 'remove-node', name: `remove ${work.node} for good` };
+    case 'power-off':
+      return { action: 'switch', name: `switch ${work.node} off` };
+    case 'power-on':
+      return { action: 'switch', name: `switch ${work.node} on` };
+    case 'migrate-process': {
+      const { drvm, pid, from, to } = work;
+      return { action: 'move', name: `move process ${pid} of ${drvm} from ${from} to ${to}` };
+    }
+    case 'move-slice': {
+      const { drvm, from, to, isPart } = work;
+      const what = isPart ? 'a part of the slice' : 'the slice';
+      return { action: 'move-slice', name: `move ${what} of ${drvm} from ${from} to ${to}` };
+    }
+    case 'rebuild-slice': {
+      const { drvm, from, to } = work;
+      return { action: 'move-slice', name: `make the slice of ${drvm} on ${from} anew on ${to}` };
+    }
+    case 'resize-slice':
+      return { action: 'change-slice', name: `change what ${work.drvm} holds on ${work.node}` };
+  }
+}
 
 /** The steps grouped by phase, in order. */
 export function phasesOf(steps: readonly PlannedStep[]): PlannedStep[][] {

@@ -10,9 +10,10 @@ import { Injectable, Logger } from '@nestjs/common';
 import { DrvmConditions } from '../agents/drvm-conditions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { type DrvmWantedState, Prisma } from '../gen/client.js';
+import { changesOf } from '../reconfigure/resize-work.js';
 import { deadlinePassed } from './deadline.js';
 import { type LogLine, logLine, MAX_LOG_LINES } from './operation-logs.js';
-import { type PlannedStep, phasesOf, planOperation } from './operation-plan.js';
+import { type PlannedStep, phasesOf, planOperation, type StepAction } from './operation-plan.js';
 import { workOf } from './plan-work.js';
 import {
   CANCEL_ENDS_STEPS,
@@ -22,7 +23,12 @@ import {
   type StepState,
   statesBefore,
 } from './state-machine.js';
-import { type OperationContext, type StepOutcome, StepPerformer } from './step-performer.js';
+import {
+  type OperationClosing,
+  type OperationContext,
+  type StepOutcome,
+  StepPerformer,
+} from './step-performer.js';
 
 /** How often a cancellation is looked for while a step waits. */
 const CANCEL_CHECK_MS = 500;
@@ -117,6 +123,7 @@ export class OperationRunner {
 
   async #backward(run: OperationRun, error: DrvsError): Promise<void> {
     const undone = await run.undo();
+    const closing = await run.close();
     await run.flush();
     const state: OperationState =
       error.code === 'Cancelled' ? 'cancelled' : undone ? 'compensated' : 'failed';
@@ -130,9 +137,11 @@ export class OperationRunner {
       const ended = await this.#become(tx, run.row.id, state, {
         endedAt: new Date(),
         error: errorColumn(error),
+        ...(closing === null ? {} : { result: closing.result }),
       });
       if (!ended) return;
       await undone?.(tx);
+      await closing?.settle(tx);
       if (!undone) await run.takeBackWish(tx);
       await run.noteIn(tx, null, state === 'failed' ? 'error' : 'info', `ended: ${state}`);
       await tx.event.create({
@@ -184,7 +193,7 @@ class OperationRun {
     private readonly shutdown: AbortSignal,
   ) {
     this.kind = row.kind as OperationKind;
-    this.plan = planOperation(this.kind, slicesOf(row), workOf(row.params));
+    this.plan = planOperation(this.kind, slicesOf(row), workOf(row.params), changesOf(row.params));
     this.#states = row.steps.map(({ state }) => state);
     this.#attempts = row.steps.map(({ attempts }) => attempts);
     this.#outputs = row.steps.map(({ output }) => output);
@@ -319,6 +328,11 @@ class OperationRun {
     if (!CANCELLABLE_ONCE_BEGUN[this.kind] || !this.row.drvm) return null;
     this.note(null, 'info', 'undoing what was done');
     return this.performer.undo(this.#context, this.shutdown);
+  }
+
+  /** Of what is not undone but left as it is: what of it was done, and what the transaction that ends it is to do. */
+  async close(): Promise<OperationClosing | null> {
+    return this.kind === 'plan.apply' ? this.performer.close(this.#context) : null;
   }
 
   async #phase(steps: PlannedStep[], signal: AbortSignal): Promise<void> {
@@ -482,7 +496,14 @@ class OperationRun {
 }
 
 /** Moves of a plan do not need each other: the rest is done all the same, and the last step says what was not. */
-const mayFailAlone = ({ action }: PlannedStep): boolean => action === 'move';
+const mayFailAlone = ({ action }: PlannedStep): boolean => MAY_FAIL_ALONE.has(action);
+const MAY_FAIL_ALONE: ReadonlySet<StepAction> = new Set([
+  'move',
+  'move-slice',
+  'change-slice',
+  'switch',
+  'remove-node',
+]);
 
 function slicesOf(row: OperationRow): OperationContext['slices'] {
   return (row.drvm?.slices ?? []).map(({ id, node, index }) => ({

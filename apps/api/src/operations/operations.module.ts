@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { LinksModule } from '../agents/links.module.js';
 import { PowerCoreModule } from '../power/power-core.module.js';
+import { SliceChangesModule } from '../reconfigure/slice-changes.module.js';
 import { OperationAdmission } from './operation-admission.js';
 import { OperationLogs } from './operation-logs.js';
 import { OperationQueue } from './operation-queue.js';
@@ -8,10 +9,11 @@ import { OperationRunner } from './operation-runner.js';
 import { OperationsController } from './operations.controller.js';
 import { OperationsService } from './operations.service.js';
 import { PlanPerformer } from './plan-performer.js';
+import { PlanSlices } from './plan-slices.js';
 import { StepPerformer } from './step-performer.js';
 
 @Module({
-  imports: [LinksModule, PowerCoreModule],
+  imports: [LinksModule, PowerCoreModule, SliceChangesModule],
   controllers: [OperationsController],
   providers: [
     OperationsService,
@@ -20,6 +22,7 @@ import { StepPerformer } from './step-performer.js';
     OperationQueue,
     OperationRunner,
     PlanPerformer,
+    PlanSlices,
     StepPerformer,
   ],
   exports: [OperationsService, OperationLogs],

@@ -13,6 +13,7 @@ import { Database, type Transaction } from '../database/database.js';
 import { type DrvmWantedState, type Operation, Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { changesOf } from '../reconfigure/resize-work.js';
 import { requestedDeadline } from './deadline.js';
 import { type PlannedSlice, planOperation } from './operation-plan.js';
 import { OperationQueue } from './operation-queue.js';
@@ -95,10 +96,12 @@ export class OperationsService {
         deadlineAt: requestedDeadline(Date.now()),
         nodeIds: await nodesOf(tx, kind, slices, params),
         steps: {
-          create: planOperation(kind, slices, workOf(params)).map(({ position, name }) => ({
-            position,
-            name,
-          })),
+          create: planOperation(kind, slices, workOf(params), changesOf(params)).map(
+            ({ position, name }) => ({
+              position,
+              name,
+            }),
+          ),
         },
       },
     });

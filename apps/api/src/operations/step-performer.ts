@@ -13,10 +13,13 @@ import { Injectable, Logger } from '@nestjs/common';
 import { AgentLinks } from '../agents/agent-links.js';
 import { SecretBox } from '../config/secret-box.js';
 import { Database, type Transaction } from '../database/database.js';
+import { homeSliceOf } from '../drvms/home-slice.js';
 import type { Prisma } from '../gen/client.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { AgentJobData, NodeJobOptions } from '../jobs/node-jobs.js';
 import { PowerPerformer } from '../power/power-performer.js';
+import { specOf, WITH_SPEC } from '../reconfigure/container-spec.js';
+import { ResizePerformer } from '../reconfigure/resize-performer.js';
 import { createAuthority, signMember } from './authority.js';
 import type { PlannedSlice, PlannedStep, StepAction } from './operation-plan.js';
 import { PlanPerformer } from './plan-performer.js';
@@ -30,9 +33,9 @@ export interface OperationContext {
   slices: PlannedSlice[];
   /** What an earlier step of this operation left; `sliceIndex` null for steps that are not about one slice. */
   outputOf(action: StepAction, sliceIndex: number | null): unknown;
-}
   /** Adds a line about this step to the operation's log. */
   log(text: string): void;
+}
 
 export interface StepOutcome {
   /** Why there was nothing to do; the step then counts as skipped. */
@@ -44,6 +47,13 @@ export interface StepOutcome {
   /** Of the last step: the operation's result, and what is told of it. */
   result?: Prisma.InputJsonValue;
   event?: { kind: string; text: string };
+}
+
+/** What becomes of an operation that ended before its end and is not undone. */
+export interface OperationClosing {
+  result: Prisma.InputJsonObject;
+  /** Runs in the transaction that ends it. */
+  settle: (tx: Transaction) => Promise<void>;
 }
 
 /** Time for each step, within which an agent that is away may come back. */
@@ -58,8 +68,15 @@ const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
   delete: 90_000,
   release: 30_000,
   migrate: 180_000,
+  resize: 600_000,
+  'settle-resized': 30_000,
   cordon: 30_000,
   move: 180_000,
+  open: 30_000,
+  'change-slice': 180_000,
+  'move-slice': 1_200_000,
+  switch: 3_600_000,
+  'remove-node': 30_000,
   conclude: 30_000,
   // Longer than all tries of the power's own state machine together: it says what failed, not this.
   'switch-off': 900_000,
@@ -90,11 +107,16 @@ export class StepPerformer {
     private readonly links: AgentLinks,
     private readonly secrets: SecretBox,
     private readonly plans: PlanPerformer,
+    private readonly resizes: ResizePerformer,
     private readonly power: PowerPerformer,
   ) {}
 
   deadlineMs(action: StepAction): number {
     return DEADLINE_MS[action];
+  }
+
+  close(context: OperationContext): Promise<OperationClosing> {
+    return this.plans.close(context);
   }
 
   perform(step: PlannedStep, context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
@@ -120,8 +142,16 @@ export class StepPerformer {
         return this.#release(context);
       case 'migrate':
         return this.#migrate(context, options);
+      case 'resize':
+      case 'settle-resized':
+        return this.resizes.perform(step.change ?? null, context, options);
       case 'cordon':
       case 'move':
+      case 'open':
+      case 'change-slice':
+      case 'move-slice':
+      case 'switch':
+      case 'remove-node':
       case 'conclude':
         return this.plans.perform(step, context, options);
       case 'switch-off':
@@ -139,6 +169,8 @@ export class StepPerformer {
     context: OperationContext,
     signal: AbortSignal,
   ): Promise<((tx: Transaction) => Promise<void>) | null> {
+    if (context.kind === 'drvm.resize' || context.kind === 'drvm.reconfigure')
+      return this.resizes.undo(context, signal);
     const creation = context.kind === 'drvm.create';
     if (!creation && context.params.wantedBefore !== 'stopped') return null;
     await Promise.all(
@@ -242,34 +274,7 @@ export class StepPerformer {
   }
 
   async #specification(drvmId: string, index: number): Promise<ContainerSpec> {
-    const drvm = await this.#drvm(drvmId);
-    const own = drvm.slices.find((slice) => slice.index === index);
-    if (!own?.certificate || drvm.authorityCertificate === null) {
-      throw new DrvsError('Internal', `slice ${index} of ${drvm.name} has no certificate`);
-    }
-    return {
-      drvmId,
-      drvmName: drvm.name,
-      dvos: 'mol',
-      generation: drvm.generation,
-      index,
-      home: 0,
-      limits: {
-        cpuMilli: own.cpuMilli,
-        memoryMiB: own.memoryMiB,
-        diskGiB: own.diskGiB,
-        networkMbps: own.networkMbps,
-      },
-      peers: drvm.slices.map((peer) => ({
-        index: peer.index,
-        nodeId: peer.nodeId,
-        nodeName: peer.node.name,
-        host: peer.host ?? '',
-        port: peer.port ?? 0,
-      })),
-      authorityCertificate: drvm.authorityCertificate,
-      certificate: own.certificate,
-    };
+    return specOf(await this.#drvm(drvmId), index);
   }
 
   async #awaitRunning(context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
@@ -378,8 +383,8 @@ export class StepPerformer {
   }
 
   async #migrate(context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
-    const home = context.slices.find(({ index }) => index === 0);
-    if (!home) throw new DrvsError('StateConflict', 'The DRVM has no home container');
+    const { name, homeIndex } = await this.#drvm(context.drvmId);
+    const home = homeSliceOf({ name, homeIndex, slices: context.slices });
     const { pid, to } = context.params as { pid: number; to: string };
     const answer = await this.#run(home, 'process.migrate', { ...ids(context), pid, to }, options);
     const result = MigrationResult.parse(answer);
@@ -461,7 +466,7 @@ export class StepPerformer {
   async #drvm(drvmId: string) {
     const drvm = await this.database.unrestricted.drvm.findUnique({
       where: { id: drvmId },
-      include: { slices: { include: { node: { select: { name: true } } }, orderBy: { index: 'asc' } } },
+      include: WITH_SPEC,
     });
     if (!drvm) throw new DrvsError('NotFound', 'The DRVM is no more');
     return drvm;

@@ -1,0 +1,101 @@
+import { type ContainerSpec, DrvsError, type ResourceAmounts } from '@drvs/contracts';
+import type { Prisma } from '../gen/client.js';
+
+export const WITH_SPEC = {
+  slices: { include: { node: { select: { name: true } } }, orderBy: { index: 'asc' } },
+} satisfies Prisma.DrvmInclude;
+
+export type SpecifiedDrvm = Prisma.DrvmGetPayload<{ include: typeof WITH_SPEC }>;
+
+/**
+ * What the container of a slice is to run under: the limits in force (with what is borrowed or lent), and as peers all
+ * slices that are prepared and not on their way out. Its generation is the slice's own.
+ * @param limits instead of those that the ledger says are in force
+ */
+export function specOf(drvm: SpecifiedDrvm, index: number, limits?: ResourceAmounts): ContainerSpec {
+  const own = drvm.slices.find((slice) => slice.index === index);
+  if (!own?.certificate || drvm.authorityCertificate === null) {
+    throw new DrvsError('Internal', `slice ${index} of ${drvm.name} has no certificate`);
+  }
+  return {
+    drvmId: drvm.id,
+    drvmName: drvm.name,
+    dvos: 'mol',
+    generation: Number(own.specGeneration),
+    index,
+    home: drvm.homeIndex,
+    limits: limits ?? heldOf(own),
+    peers: drvm.slices
+      .filter(({ leaving, host, port }) => !leaving && host !== null && port !== null)
+      .map((peer) => ({
+        index: peer.index,
+        nodeId: peer.nodeId,
+        nodeName: peer.node.name,
+        host: peer.host!,
+        port: peer.port!,
+      })),
+    authorityCertificate: drvm.authorityCertificate,
+    certificate: own.certificate,
+  };
+}
+
+interface SliceAmounts {
+  cpuMilli: number;
+  memoryMiB: number;
+  diskGiB: number;
+  networkMbps: number;
+  ceilingCpuMilli: number;
+  ceilingMemoryMiB: number;
+  ceilingDiskGiB: number;
+  ceilingNetworkMbps: number;
+  heldCpuMilli: number;
+  heldMemoryMiB: number;
+  heldDiskGiB: number;
+  heldNetworkMbps: number;
+}
+
+export const guaranteedOf = (slice: SliceAmounts): ResourceAmounts => ({
+  cpuMilli: slice.cpuMilli,
+  memoryMiB: slice.memoryMiB,
+  diskGiB: slice.diskGiB,
+  networkMbps: slice.networkMbps,
+});
+
+export const ceilingOf = (slice: SliceAmounts): ResourceAmounts => ({
+  cpuMilli: slice.ceilingCpuMilli,
+  memoryMiB: slice.ceilingMemoryMiB,
+  diskGiB: slice.ceilingDiskGiB,
+  networkMbps: slice.ceilingNetworkMbps,
+});
+
+export const heldOf = (slice: SliceAmounts): ResourceAmounts => ({
+  cpuMilli: slice.heldCpuMilli,
+  memoryMiB: slice.heldMemoryMiB,
+  diskGiB: slice.heldDiskGiB,
+  networkMbps: slice.heldNetworkMbps,
+});
+
+/** What a slice has, and what it is to have. */
+export interface SliceTerms {
+  guaranteed: ResourceAmounts;
+  ceiling: ResourceAmounts;
+  held: ResourceAmounts;
+}
+
+export const termsOf = (slice: SliceAmounts): SliceTerms => ({
+  guaranteed: guaranteedOf(slice),
+  ceiling: ceilingOf(slice),
+  held: heldOf(slice),
+});
+
+export const termColumns = ({ guaranteed, ceiling, held }: SliceTerms): SliceAmounts => ({
+  ...guaranteed,
+  ceilingCpuMilli: ceiling.cpuMilli,
+  ceilingMemoryMiB: ceiling.memoryMiB,
+  ceilingDiskGiB: ceiling.diskGiB,
+  ceilingNetworkMbps: ceiling.networkMbps,
+  heldCpuMilli: held.cpuMilli,
+  heldMemoryMiB: held.memoryMiB,
+  heldDiskGiB: held.diskGiB,
+  heldNetworkMbps: held.networkMbps,
+});

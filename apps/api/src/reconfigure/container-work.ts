@@ -1,0 +1,239 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  AgentMethods,
+  type ContainerMethod,
+  ContainerMethods,
+  type ContainerState,
+  DrvsError,
+  NODE_DOWN_AFTER_MS,
+  type ProcessRow,
+  type ResourceAmounts,
+} from '@drvs/contracts';
+import { Injectable } from '@nestjs/common';
+import type { ContainerParams, ContainerResult } from '../agents/agent-link.js';
+import { SecretBox } from '../config/secret-box.js';
+import { Database } from '../database/database.js';
+import { homeSliceOf } from '../drvms/home-slice.js';
+import { JobsService } from '../jobs/jobs.service.js';
+import type { NodeJobOptions } from '../jobs/node-jobs.js';
+import { signMember } from '../operations/authority.js';
+import { type SpecifiedDrvm, specOf, WITH_SPEC } from './container-spec.js';
+
+export interface SliceChangeOptions extends NodeJobOptions {
+  /** Of the operation under way that the change belongs to. */
+  operationId: string;
+}
+
+/** How often a container that is coming up is asked. */
+const STATUS_EVERY_MS = 200;
+/** A node must be silent for so long before what is to be done there is left for when it comes back. */
+const LOOK_FOR_DOWN_MS = 1_000;
+
+/**
+ * What is done to the containers of single slices, by whichever API process holds the channel of the node. Everything
+ * here may be done twice with the effect of once.
+ */
+@Injectable()
+export class ContainerWork {
+  #calls = 0;
+
+  constructor(
+    private readonly database: Database,
+    private readonly jobs: JobsService,
+    private readonly secrets: SecretBox,
+  ) {}
+
+  async drvm(drvmId: string): Promise<SpecifiedDrvm> {
+    const drvm = await this.database.unrestricted.drvm.findUnique({
+      where: { id: drvmId },
+      include: WITH_SPEC,
+    });
+    if (!drvm) throw new DrvsError('NotFound', 'The DRVM is no more', { hint: 'It was deleted meanwhile.' });
+    return drvm;
+  }
+
+  /** Key, port and certificate for the container of a slice, and the container started under them. */
+  async start(drvmId: string, sliceId: string, options: SliceChangeOptions): Promise<void> {
+    const { slice } = await this.#slice(drvmId, sliceId);
+    const { index, nodeId } = slice;
+    const answer = await this.jobs.nodes.run(
+      nodeId,
+      'drvm.prepare',
+      { operationId: options.operationId, drvmId, index },
+      this.#own(options),
+    );
+    const { certificateRequest, host, port } = AgentMethods['drvm.prepare'].result.parse(answer);
+    const drvm = await this.drvm(drvmId);
+    if (drvm.authorityCertificate === null || drvm.authorityKey === null) {
+      throw new DrvsError('StateConflict', 'The DRVM has no authority: its creation never came that far', {
+        hint: 'Delete it and create it again.',
+      });
+    }
+    const authority = {
+      certificate: drvm.authorityCertificate,
+      privateKey: this.secrets.open(drvm.authorityKey, `drvm/${drvmId}`),
+    };
+    const certificate = await signMember(authority, drvmId, index, certificateRequest);
+    await this.database.unrestricted.slice.update({
+      where: { id: sliceId },
+      data: { host, port, certificate },
+    });
+    const spec = specOf(await this.drvm(drvmId), index);
+    const started = await this.jobs.nodes.run(
+      nodeId,
+      'drvm.start',
+      { operationId: options.operationId, spec },
+      this.#own(options),
+    );
+    await this.#note(sliceId, AgentMethods['drvm.start'].result.parse(started));
+  }
+
+  /**
+   * Gives the container of a slice its specification as it is now.
+   * @param limits instead of those that the ledger says are in force
+   */
+  async update(
+    drvmId: string,
+    sliceId: string,
+    options: SliceChangeOptions,
+    limits?: ResourceAmounts,
+  ): Promise<void> {
+    const { drvm, slice } = await this.#slice(drvmId, sliceId);
+    const { operationId } = options;
+    const spec = specOf(drvm, slice.index, limits);
+    const answer = await this.jobs.nodes.run(
+      slice.nodeId,
+      'drvm.update',
+      { operationId, spec },
+      this.#own(options),
+    );
+    await this.#note(sliceId, AgentMethods['drvm.update'].result.parse(answer));
+  }
+
+  /**
+   * Tells every container of the DRVM who its peers and which its home are. A node that is down is told when it is back
+   * (the specification that its container should run under is newer then than the one that it has).
+   */
+  async announce(drvmId: string, options: SliceChangeOptions): Promise<void> {
+    await this.database.unrestricted
+      .$executeRaw`UPDATE slice SET spec_generation = nextval('slice_spec_generation') WHERE drvm_id = ${drvmId}::uuid`;
+    const { slices } = await this.drvm(drvmId);
+    const told = slices.filter(({ leaving, certificate }) => !leaving && certificate !== null);
+    await allOf(
+      told.map(({ id, nodeId }) => this.unlessDown(nodeId, options, (own) => this.update(drvmId, id, own))),
+    );
+  }
+
+  /** Removes the container of a DRVM from a node; one that is down removes it when it is back. */
+  async delete(drvmId: string, nodeId: string, options: SliceChangeOptions): Promise<void> {
+    const { operationId } = options;
+    await this.unlessDown(nodeId, options, (own) =>
+      this.jobs.nodes.run(nodeId, 'drvm.delete', { operationId, drvmId }, this.#own(own)),
+    );
+  }
+
+  /** Waits until the container of a slice reaches its peers. */
+  async awaitRunning(drvmId: string, sliceId: string, options: SliceChangeOptions): Promise<void> {
+    const until = Date.now() + options.withinMs;
+    for (;;) {
+      const { slice } = await this.#slice(drvmId, sliceId);
+      const { state, detail } = await this.call(slice.nodeId, drvmId, 'container.status', {}, options);
+      if (state === 'running') break;
+      if (Date.now() >= until) {
+        throw new DrvsError('Timeout', `the container on ${slice.node.name} is ${state}: ${detail}`, {
+          hint: 'Look at the log of its agent; then try again.',
+        });
+      }
+      await delay(STATUS_EVERY_MS, undefined, { signal: options.signal });
+    }
+    await this.database.unrestricted.slice.update({
+      where: { id: sliceId },
+      data: { containerState: 'running' },
+    });
+  }
+
+  /** The processes of a DRVM that live, or are coming to life, as its home knows them. */
+  async processes(drvmId: string, options: SliceChangeOptions): Promise<ProcessRow[]> {
+    const drvm = await this.drvm(drvmId);
+    const rows = await this.call(homeSliceOf(drvm).nodeId, drvmId, 'process.list', {}, options);
+    return rows.filter(({ state }) => state !== 'zombie');
+  }
+
+  async call<M extends ContainerMethod>(
+    nodeId: string,
+    drvmId: string,
+    method: M,
+    params: ContainerParams<M>,
+    options: SliceChangeOptions,
+  ): Promise<ContainerResult<M>> {
+    const { operationId } = options;
+    const answer = await this.jobs.nodes.run(
+      nodeId,
+      'container.call',
+      { operationId, drvmId, method, params },
+      this.#own(options),
+    );
+    return ContainerMethods[method].result.parse(answer) as ContainerResult<M>;
+  }
+
+  /** Does work on a node for as long as it is not known to be down; false when it is. */
+  async unlessDown(
+    nodeId: string,
+    options: SliceChangeOptions,
+    work: (options: SliceChangeOptions) => Promise<unknown>,
+  ): Promise<boolean> {
+    if (await this.isDown(nodeId)) return false;
+    const end = new AbortController();
+    const watch = async (): Promise<void> => {
+      for (;;) {
+        await delay(LOOK_FOR_DOWN_MS, undefined, { signal: end.signal });
+        if (await this.isDown(nodeId)) end.abort(new DrvsError('NodeUnreachable', 'the node is down'));
+      }
+    };
+    const watched = watch().catch(() => undefined);
+    try {
+      await work({ ...options, signal: AbortSignal.any([options.signal, end.signal]) });
+      return true;
+    } catch (error) {
+      if (options.signal.aborted || !(await this.isDown(nodeId))) throw error;
+      return false;
+    } finally {
+      end.abort();
+      await watched;
+    }
+  }
+
+  async isDown(nodeId: string): Promise<boolean> {
+    const node = await this.database.unrestricted.node.findUnique({
+      where: { id: nodeId },
+      select: { lastSeenAt: true },
+    });
+    return !node?.lastSeenAt || node.lastSeenAt.getTime() < Date.now() - NODE_DOWN_AFTER_MS;
+  }
+
+  async #slice(drvmId: string, sliceId: string) {
+    const drvm = await this.drvm(drvmId);
+    const slice = drvm.slices.find(({ id }) => id === sliceId);
+    if (!slice) throw new DrvsError('NotFound', `${drvm.name} has no such slice any more`);
+    return { drvm, slice };
+  }
+
+  async #note(sliceId: string, { state, isolation, generation }: ContainerState): Promise<void> {
+    await this.database.unrestricted.slice.updateMany({
+      where: { id: sliceId },
+      data: { containerState: state, isolation, appliedGeneration: generation },
+    });
+  }
+
+  /** Each call is a job of its own: none is to be given the outcome of an earlier one. */
+  #own(options: SliceChangeOptions): NodeJobOptions {
+    return { ...options, key: `${options.key}.${process.pid}.${Date.now()}.${this.#calls++}` };
+  }
+}
+
+/** All of them come to their end before the first failure is told. */
+async function allOf(work: Promise<unknown>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) throw failed.reason;
+}

@@ -1,0 +1,378 @@
+import {
+  type DrvmView,
+  DrvsError,
+  type OperationView,
+  type Problem,
+  type ProcessRow,
+  type Role,
+} from '@drvs/contracts';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Database } from '../../apps/api/src/database/database.js';
+import type { AgentPeer } from '../support/agent-peer.js';
+import { type ApiAnswer, ApiClient, startApi, type TestApi } from '../support/api.js';
+import { TestCluster, until } from '../support/cluster.js';
+import { startPostgres, type TestPostgres } from '../support/postgres.js';
+
+let postgres: TestPostgres;
+let api: TestApi;
+let cluster: TestCluster;
+let database: Database;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  api = await startApi(await postgres.createDatabase());
+  cluster = new TestCluster(api);
+  database = cluster.database;
+  await cluster.tenant('physics');
+});
+
+afterEach(async () => {
+  cluster.stop();
+  const { operation, drvm, node, enrolmentToken, tenant } = database.unrestricted;
+  await operation.deleteMany();
+  await drvm.deleteMany();
+  await enrolmentToken.deleteMany();
+  await node.deleteMany();
+  await tenant.updateMany({ data: { quotaCpuMilli: null, quotaMemoryMiB: null } });
+});
+
+afterAll(async () => {
+  await api?.stop();
+  await postgres?.stop();
+});
+
+/** The processes of the one DRVM under test, wherever its home is asked. */
+let processes: ProcessRow[] = [];
+let migrations = 0;
+
+const row = (pid: number, node: string, memoryMiB = 4): ProcessRow => ({
+  pid,
+  ppid: 1,
+  node,
+  state: 'running',
+  cpuMs: 0,
+  memoryBytes: memoryMiB * 1_048_576,
+  command: 'work',
+  endpoint: pid,
+  startedAt: '2026-01-01T00:00:00Z',
+  exitCode: null,
+  signal: null,
+});
+
+async function nodes(...names: string[]): Promise<AgentPeer[]> {
+  processes = [];
+  migrations = 0;
+  const agents: AgentPeer[] = [];
+  for (const name of names) {
+    const agent = await cluster.node(name);
+    agent.containerCall = (_, method, params) => {
+      if (method === 'process.list') return processes;
+      if (method === 'process.migrate') {
+        const process = processes.find(({ pid }) => pid === params.pid);
+        if (!process) throw new DrvsError('NotFound', `no process ${params.pid}`);
+        const from = process.node;
+        process.node = String(params.to);
+        migrations++;
+        return { pid: process.pid, from, to: process.node, bytes: 1000, pauseMs: 2, totalMs: 3, rounds: 1 };
+      }
+      throw new DrvsError('NotFound', `no ${method} here`);
+    };
+    agents.push(agent);
+  }
+  return agents;
+}
+
+async function create(body: object = {}): Promise<DrvmView> {
+  const { operation } = (
+    await api.admin.post<{ operation: OperationView }>('/drvms', {
+      name: 'fisica',
+      tenant: 'physics',
+      cpu: 1,
+      memoryMiB: 1024,
+      diskGiB: 4,
+      nodes: 2,
+      ...body,
+    })
+  ).expect(202);
+  expect(await ended(operation)).toMatchObject({ state: 'succeeded' });
+  return show();
+}
+
+const show = async (): Promise<DrvmView> => (await api.admin.get<DrvmView>('/drvms/fisica')).expect(200);
+const ended = async ({ id }: OperationView): Promise<OperationView> =>
+  (await api.admin.get<OperationView>(`/operations/${id}/wait?timeoutSeconds=60`)).expect(200);
+const ask = <T = OperationView>(body: object, headers?: Record<string, string>): Promise<ApiAnswer<T>> =>
+  api.admin.patch<T>('/drvms/fisica', body, headers);
+const resized = async (body: object): Promise<OperationView> => ended((await ask(body)).expect(202));
+const refused = async (body: object, status: number): Promise<Problem> =>
+  (await ask<Problem>(body)).expect(status);
+const cpus = async (): Promise<Record<string, number>> =>
+  Object.fromEntries((await show()).nodes.map(({ node, cpu }) => [node, cpu]));
+
+/** What the ledger says is given is what the slices have, also of what is held; and nobody has more than there is. */
+async function ledgerAddsUp(): Promise<void> {
+  const rows = await database.unrestricted.$queryRaw<{ sound: boolean }[]>`
+    SELECT i.used = coalesce(sum(s.cpu_milli), 0) AND i.held = coalesce(sum(s.held_cpu_milli), 0)
+      AND i.held <= i.total - i.reserved AND i.used <= i.total - i.reserved AS sound
+    FROM inventory i LEFT JOIN slice s ON s.node_id = i.node_id
+    WHERE i.class = 'cpuMilli' GROUP BY i.node_id, i.class`;
+  expect(rows.every(({ sound }) => sound)).toBe(true);
+  expect(await database.unrestricted.sliceChange.count({ where: { endedAt: null } })).toBe(0);
+}
+
+const limitsOf = (agent: AgentPeer, drvm: DrvmView) => agent.specs.get(drvm.id)?.limits;
+const peersOf = (agent: AgentPeer, drvm: DrvmView) =>
+  agent.specs.get(drvm.id)?.peers.map(({ nodeName }) => nodeName);
+
+describe('a running DRVM', () => {
+  test('grows and shrinks as it runs: its containers get their new limits and nothing is started again', async () => {
+    const agents = await nodes('node1', 'node2');
+    const drvm = await create();
+    for (const agent of agents) agent.calls.length = 0;
+    const operation = await resized({ cpu: 3, memoryMiB: 2048, networkMbps: 10 });
+    expect(operation).toMatchObject({
+      kind: 'drvm.resize',
+      state: 'succeeded',
+      result: { cpu: 3, memoryMiB: 2048, networkMbps: 10, nodes: ['node1', 'node2'] },
+    });
+    for (const agent of agents) {
+      expect(limitsOf(agent, drvm)).toEqual({ cpuMilli: 1500, memoryMiB: 1024, diskGiB: 2, networkMbps: 5 });
+      expect(new Set(agent.calls.map(({ method }) => method))).toEqual(new Set(['drvm.update']));
+    }
+    await ledgerAddsUp();
+    expect(await resized({ cpu: 0.5, memoryMiB: 512 })).toMatchObject({ state: 'succeeded' });
+    expect(limitsOf(agents[0]!, drvm)).toMatchObject({ cpuMilli: 250, memoryMiB: 256, diskGiB: 2 });
+    expect(await cpus()).toEqual({ node1: 0.25, node2: 0.25 });
+    await ledgerAddsUp();
+  });
+
+  test('takes what it grows by before its containers get it, and frees what it shrinks by after', async () => {
+    const [one] = await nodes('node1', 'node2');
+    await create();
+    const seen: number[] = [];
+    one!.before = async (method) => {
+      if (method !== 'drvm.update') return;
+      const inventory = await database.unrestricted.inventory.findUnique({
+        where: { nodeId_class: { nodeId: one!.nodeId, class: 'cpuMilli' } },
+      });
+      seen.push(inventory!.used);
+    };
+    await resized({ cpu: 2 });
+    await resized({ cpu: 1 });
+    expect(seen.slice(0, 1)).toEqual([1000]);
+    expect(new Set(seen)).toEqual(new Set([1000]));
+    await ledgerAddsUp();
+  });
+
+  test('comes to another node and leaves one, with its processes', async () => {
+    const [one, two, three] = await nodes('node1', 'node2', 'node3');
+    const drvm = await create();
+    processes = [row(5, 'node2'), row(6, 'node2'), row(7, 'node1')];
+    const operation = await resized({ nodes: { add: ['node3'], remove: ['node2'] } });
+    expect(operation).toMatchObject({ kind: 'drvm.reconfigure', state: 'succeeded' });
+    expect(operation.steps.map(({ name }) => name)).toEqual([
+      'bring it to node3',
+      'take it off node2',
+      'free what is not needed any more',
+    ]);
+    expect(processes.some(({ node }) => node === 'node2')).toBe(false);
+    expect(migrations).toBe(2);
+    expect(two!.containers.has(drvm.id)).toBe(false);
+    for (const agent of [one!, three!]) expect(peersOf(agent, drvm)).toEqual(['node1', 'node3']);
+    const after = await show();
+    expect(after.nodes.map(({ node, index, state }) => [node, index, state])).toEqual([
+      ['node1', 0, 'running'],
+      ['node3', 2, 'running'],
+    ]);
+    expect(after.state).toBe('running');
+    await ledgerAddsUp();
+  });
+
+  test('chooses nodes by itself when only their number is asked for', async () => {
+    await nodes('node1', 'node2', 'node3');
+    await create();
+    await resized({ nodes: 3 });
+    expect(Object.keys(await cpus())).toEqual(['node1', 'node2', 'node3']);
+    await resized({ nodes: 1 });
+    expect(await cpus()).toEqual({ node1: 1 });
+    await ledgerAddsUp();
+  });
+
+  test('is only planned by a dry run', async () => {
+    await nodes('node1', 'node2', 'node3');
+    const before = await create();
+    const plan = (
+      await ask<{ steps: { action: string; node: string; reason: string }[] }>({
+        cpu: 2,
+        nodes: 3,
+        dryRun: true,
+      })
+    ).expect(200);
+    expect(plan.steps.map(({ action, node }) => [action, node])).toEqual([
+      ['slice.add', 'node3'],
+      ['slice.resize', 'node1'],
+      ['slice.resize', 'node2'],
+    ]);
+    expect(await show()).toEqual(before);
+    await ledgerAddsUp();
+  });
+});
+
+describe('a resize is refused', () => {
+  test('when an amount is negative, huge, fractional or not a number, and changes nothing', async () => {
+    await nodes('node1', 'node2');
+    const before = await create();
+    for (const body of [
+      { cpu: -1 },
+      { cpu: 0 },
+      { cpu: 1e12 },
+      { cpu: 0.0001 },
+      { memoryMiB: -5 },
+      { memoryMiB: 1.5 },
+      { memoryMiB: 2 ** 53 },
+      { diskGiB: 1e300 },
+      { networkMbps: -1 },
+      { ceiling: { cpu: -2 } },
+      { nodes: 0 },
+      { nodes: 1.5 },
+      { cpu: '2' },
+      { speed: 3 },
+    ]) {
+      expect((await refused(body, 400)).code).toBe('InvalidInput');
+    }
+    expect((await refused({ cpu: 0.06 }, 400)).detail).toContain('less than 2 slices of the least size');
+    expect(await show()).toEqual(before);
+  });
+
+  test('below what is used, with the figures and what would fit', async () => {
+    await nodes('node1', 'node2');
+    await create({ memoryMiB: 2048 });
+    processes = [row(5, 'node1', 700)];
+    const problem = await refused({ memoryMiB: 1000 }, 409);
+    expect(problem).toMatchObject({
+      code: 'StateConflict',
+      detail: '1000 MiB of memory is less than is in use: 860 MiB of memory on node1',
+      details: { class: 'memoryMiB', requested: 1000, fits: 1052, inUse: { node1: 860 } },
+    });
+    expect(problem.hint).toContain('1052 MiB of memory would fit now');
+    expect(await resized({ memoryMiB: 1052 })).toMatchObject({ state: 'succeeded' });
+  });
+
+  test('above what its nodes have, above the quota, and by who may not', async () => {
+    await nodes('node1', 'node2');
+    await create();
+    expect(await refused({ cpu: 9 }, 422)).toMatchObject({
+      code: 'InsufficientResources',
+      details: { fits: 8000 },
+    });
+    await api.admin.patch('/tenants/physics', { quota: { cpu: 2 } });
+    expect(await refused({ cpu: 3 }, 422)).toMatchObject({ code: 'QuotaExceeded' });
+    // What shrinks is let through whatever the quota is.
+    await api.admin.patch('/tenants/physics', { quota: { cpu: 0.1 } });
+    expect(await resized({ cpu: 0.5 })).toMatchObject({ state: 'succeeded' });
+    for (const role of ['member', 'auditor'] satisfies Role[]) {
+      const client = await api.clientFor(role, 'physics');
+      expect((await client.patch<Problem>('/drvms/fisica', { cpu: 0.6 })).status).toBe(403);
+    }
+    const stranger = new ApiClient(api.url, null);
+    expect((await stranger.patch('/drvms/fisica', { cpu: 1 })).status).toBe(401);
+    await ledgerAddsUp();
+  });
+
+  test('when it was read at another generation, when it is so already, and when another change is under way', async () => {
+    const [one] = await nodes('node1', 'node2');
+    const { generation } = await create();
+    expect((await ask({ cpu: 2 }, { 'if-match': `"${generation - 1}"` })).status).toBe(412);
+    expect((await refused({ cpu: 1 }, 409)).detail).toBe('fisica is as asked for already');
+    let release = (): void => undefined;
+    one!.before = (method) =>
+      method === 'drvm.update' ? new Promise<void>((resolve) => (release = resolve)) : undefined;
+    const first = (await ask({ cpu: 2 }, { 'if-match': `"${generation}"` })).expect(202);
+    const second = await refused({ cpu: 3 }, 409);
+    expect(second).toMatchObject({ code: 'OperationUnderWay', details: { operation: first.id } });
+    expect((await api.admin.post<Problem>('/drvms/fisica/stop')).expect(409).code).toBe('OperationUnderWay');
+    await until('the update has come', () => one!.calls.some(({ method }) => method === 'drvm.update'));
+    one!.before = () => undefined;
+    release();
+    expect(await ended(first)).toMatchObject({ state: 'succeeded' });
+    await ledgerAddsUp();
+  });
+});
+
+describe('a resize that fails or is cancelled', () => {
+  test('gives everything back when a container refuses', async () => {
+    const [one, two] = await nodes('node1', 'node2');
+    const drvm = await create();
+    two!.before = (method) => {
+      const limits = two!.specs.get(drvm.id)?.limits;
+      if (method === 'drvm.update' && limits?.memoryMiB === 512 && refuses)
+        throw new DrvsError('StateConflict', 'the programs use 400 MiB', { hint: 'End some.' });
+    };
+    let refuses = true;
+    const operation = await resized({ memoryMiB: 600, cpu: 0.5 });
+    refuses = false;
+    expect(operation).toMatchObject({ state: 'compensated', error: { code: 'StateConflict' } });
+    expect(operation.error?.message).toContain('the programs use 400 MiB');
+    await until('the old limits are back', () => limitsOf(one!, drvm)?.memoryMiB === 512);
+    expect(await cpus()).toEqual({ node1: 0.5, node2: 0.5 });
+    await ledgerAddsUp();
+  });
+
+  test('gives everything back when it is cancelled at each of its steps', async () => {
+    const names = ['node1', 'node2', 'node3'];
+    const agents = await nodes(...names);
+    const drvm = await create();
+    const steps = [
+      ['drvm.prepare', 2],
+      ['drvm.start', 2],
+      ['drvm.update', 0],
+      ['drvm.delete', 1],
+    ] as const;
+    for (const [method, at] of steps) {
+      processes = [row(5, 'node2')];
+      let release = (): void => undefined;
+      let reached = false;
+      agents[at]!.before = (called) => {
+        if (called !== method || reached) return undefined;
+        reached = true;
+        return new Promise<void>((resolve) => (release = resolve));
+      };
+      const before = await show();
+      const operation = (await ask({ cpu: 1.2, nodes: { add: ['node3'], remove: ['node2'] } })).expect(202);
+      await until(`${method} is reached`, () => reached);
+      (await api.admin.post(`/operations/${operation.id}/cancel`)).expect(202);
+      release();
+      agents[at]!.before = () => undefined;
+      expect(await ended(operation)).toMatchObject({ state: 'cancelled' });
+      const after = await show();
+      expect(after.nodes.map(({ node, cpu }) => [node, cpu])).toEqual(
+        before.nodes.map(({ node, cpu }) => [node, cpu]),
+      );
+      await until('all run as before', async () => (await show()).state === 'running');
+      expect(agents[2]!.containers.has(drvm.id)).toBe(false);
+      expect(agents[1]!.containers.has(drvm.id)).toBe(true);
+      await until('the peers are as before', () =>
+        [agents[0]!, agents[1]!].every(
+          (agent) => JSON.stringify(peersOf(agent, drvm)?.sort()) === JSON.stringify(['node1', 'node2']),
+        ),
+      );
+      await ledgerAddsUp();
+    }
+  });
+});
+
+describe('a stopped DRVM', () => {
+  test('is resized in the ledger, and starts as it is then', async () => {
+    const [one] = await nodes('node1', 'node2');
+    const drvm = await create();
+    await ended((await api.admin.post<OperationView>('/drvms/fisica/stop')).expect(202));
+    expect(await resized({ cpu: 2, nodes: { add: [], remove: ['node2'] } })).toMatchObject({
+      state: 'succeeded',
+    });
+    expect((await refused({ diskGiB: 1 }, 409)).detail).toContain('how much its files take is not known');
+    await ended((await api.admin.post<OperationView>('/drvms/fisica/start')).expect(202));
+    expect(limitsOf(one!, drvm)).toMatchObject({ cpuMilli: 2000 });
+    expect(peersOf(one!, drvm)).toEqual(['node1']);
+    await ledgerAddsUp();
+  });
+});
