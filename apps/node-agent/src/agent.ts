@@ -19,6 +19,7 @@ import { Channel } from './channel/channel.js';
 import { ReconnectPolicy } from './channel/reconnect-policy.js';
 import type { AgentConfig } from './config.js';
 import type { Credential, DataFolder } from './data-folder.js';
+import { EnergyMeter } from './energy/energy-meter.js';
 import { EnrolmentRefused, enrol } from './enrolment/enrol.js';
 import { discoverHost, offeredShare } from './inventory/discover.js';
 import { UsageMeter } from './inventory/usage.js';
@@ -27,6 +28,8 @@ import { InstrumentService } from './loader/instrument-service.js';
 import { ModuleCache } from './loader/module-cache.js';
 import type { Log } from './log.js';
 import { detectPrivileges, type Privileges } from './namespaces/privileges.js';
+import { requireCommand, shutDownHost } from './power/shutdown.js';
+import { witness } from './power/witness.js';
 import { PortHolder } from './supervisor/ports.js';
 import { StartGate } from './supervisor/start-gate.js';
 import { Supervisor } from './supervisor/supervisor.js';
@@ -37,6 +40,8 @@ const INVENTORY_EVERY_MS = 30_000;
 /** Containers started at a time: enough that slow ones (with a small share of CPU) do not hold up the others. */
 const STARTS_AT_ONCE_MIN = 8;
 const STARTS_PER_CPU = 4;
+/** Before the host goes off, guests get this long to end by themselves. */
+const SHUTDOWN_GRACE_MS = 5_000;
 
 /**
  * One node's agent: puts the parts together and owns their lives.
@@ -51,6 +56,7 @@ const STARTS_PER_CPU = 4;
 export class Agent {
   readonly #abort = new AbortController();
   readonly #usage = new UsageMeter();
+  readonly #energy: EnergyMeter;
   #channel: Channel | null = null;
   #inventory: NodeInventory;
 
@@ -64,6 +70,7 @@ export class Agent {
     /** Fixed at start: what is free on the disk changes all the time. */
     private readonly offered: NodeInventory['offered'],
   ) {
+    this.#energy = new EnergyMeter(config.watts, config.powercap, log);
     this.#inventory = this.#discover();
   }
 
@@ -244,12 +251,22 @@ export class Agent {
     serve('container.call', ({ drvmId, method, params }, context) =>
       supervisor.get(drvmId).call(method, params, context),
     );
+    serve('node.shutdown', async () => {
+      requireCommand(this.config.shutdown);
+      await supervisor.park(SHUTDOWN_GRACE_MS);
+      await shutDownHost(this.config.shutdown, this.log);
+      return {};
+    });
+    serve('node.witness', ({ targets, timeoutMs }) =>
+      Promise.all(targets.map((target) => witness(target, timeoutMs))),
+    );
     peer.emit('inventory', this.#inventory);
     peer.emit('heartbeat', this.#measure());
   }
 
   #measure() {
-    return this.#usage.measure(Date.now(), this.supervisor.list(), this.supervisor.diskBytes);
+    const heartbeat = this.#usage.measure(Date.now(), this.supervisor.list(), this.supervisor.diskBytes);
+    return { ...heartbeat, energy: this.#energy.read() };
   }
 
   #beat(): void {

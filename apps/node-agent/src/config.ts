@@ -8,6 +8,12 @@ import type { PortRange } from './supervisor/ports.js';
  * The agent's settings: environment variables, or flags of the same meaning (`--offer-cpu 2` is DRVS_OFFER_CPU=2;
  * flags win). Parsed once.
  */
+const Words = z
+  .string()
+  .min(1)
+  .max(4_096)
+  .transform((text) => text.trim().split(/\s+/));
+
 const Settings = z.object({
   DRVS_API_URL: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, '')),
   DRVS_NODE_NAME: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
@@ -30,6 +36,12 @@ const Settings = z.object({
       ({ first, last }) => first >= 1024 && last <= 65_535 && first <= last,
       'is not a range within 1024-65535',
     ),
+  /** Words of the command that switches this host off; without it the agent refuses to. */
+  DRVS_SHUTDOWN: Words.optional(),
+  /** Words of a command that prints the watts drawn now. */
+  DRVS_WATTS: Words.optional(),
+  /** Where the kernel tells of the processor's energy. */
+  DRVS_POWERCAP: z.string().min(1).default('/sys/class/powercap'),
   DRVS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
 });
 
@@ -47,6 +59,9 @@ export interface AgentConfig {
   };
   host: string;
   ports: PortRange;
+  shutdown: readonly string[] | undefined;
+  watts: readonly string[] | undefined;
+  powercap: string;
   logLevel: string;
   command: 'run' | 'stop-containers';
 }
@@ -112,6 +127,9 @@ export function parseConfig(args: readonly string[], environment: NodeJS.Process
     },
     host: settings.DRVS_HOST,
     ports: settings.DRVS_PORTS,
+    shutdown: settings.DRVS_SHUTDOWN,
+    watts: settings.DRVS_WATTS,
+    powercap: settings.DRVS_POWERCAP,
     logLevel: settings.DRVS_LOG_LEVEL,
     command,
   };

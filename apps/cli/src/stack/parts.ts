@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeView } from '@drvs/contracts';
 import { type DataFolder, type StackFile, writeDurably } from './data-folder.js';
+import { localPowerSocket } from './local-power.js';
 import {
   databaseUrl,
   findPostmaster,
@@ -144,6 +145,7 @@ function apiPart(settings: StackSettings): Part {
           DRVS_DATA: folder.api,
           DRVS_SECRET_FILE: folder.apiSecretFile,
           DRVS_BOOTSTRAP_FILE: folder.bootstrapFile,
+          DRVS_LOCAL_POWER: localPowerSocket(folder),
         }),
       };
     },
@@ -258,8 +260,11 @@ class NodeStates {
     if (typeof states === 'string') return { isHealthy: false, detail: states };
     const state = states.get(name);
     if (state === undefined) return { isHealthy: false, detail: 'it has not joined yet' };
-    return state === 'down'
-      ? { isHealthy: false, detail: 'the API does not hear of it' }
+    return state === 'down' || state === 'off'
+      ? {
+          isHealthy: false,
+          detail: state === 'down' ? 'the API does not hear of it' : 'it has not joined again yet',
+        }
       : { isHealthy: true, detail: state === 'up' ? 'up' : `up (${state})` };
   }
 

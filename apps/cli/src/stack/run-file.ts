@@ -17,6 +17,7 @@ const PART_STATES = [
   'restarting',
   'failed',
   'stopped',
+  'off',
 ] as const;
 export type PartState = (typeof PART_STATES)[number];
 

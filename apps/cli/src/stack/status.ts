@@ -34,5 +34,6 @@ export function statusOf(folder: DataFolder): StackStatus {
         : 'restarts parts that end'
       : 'it ended without stopping the others; `drvs up` takes them up again',
   });
-  return { healthy: isWatched && parts.every(({ state }) => state === 'healthy'), url: run.url, parts };
+  const isAsWanted = parts.every(({ state }) => state === 'healthy' || state === 'off');
+  return { healthy: isWatched && isAsWanted, url: run.url, parts };
 }

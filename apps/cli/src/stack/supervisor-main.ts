@@ -1,5 +1,6 @@
 /** The process that `drvs up` leaves behind: node supervisor-main.js <repository> <data> [--no-portal] */
 import { dataFolder, readStack } from './data-folder.js';
+import { LocalPowerServer, localPowerSocket } from './local-power.js';
 import { takeLock } from './lock.js';
 import { partsOf, STACK_MARK, urlOf } from './parts.js';
 import { preparePostgres } from './postgres.js';
@@ -35,22 +36,26 @@ const parts = partsOf({
   env: process.env,
 });
 const supervisor = new Supervisor(folder, parts, urlOf(stack.port), self, readRunFile(folder), say);
+const power = await LocalPowerServer.listen(localPowerSocket(folder), supervisor, say);
 let isAsked = false;
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.on(signal, () => {
     if (isAsked) return;
     isAsked = true;
     say(`${signal}: stopping`);
-    supervisor.stop().then(
-      () => {
-        say('stopped');
-        process.exit(0);
-      },
-      (error: Error) => {
-        say(`stopping failed: ${error.stack}`);
-        process.exit(1);
-      },
-    );
+    power
+      .close()
+      .then(() => supervisor.stop())
+      .then(
+        () => {
+          say('stopped');
+          process.exit(0);
+        },
+        (error: Error) => {
+          say(`stopping failed: ${error.stack}`);
+          process.exit(1);
+        },
+      );
   });
 }
 say(`looks after ${parts.map(({ name }) => name).join(', ')}`);

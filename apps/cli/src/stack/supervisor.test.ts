@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type DataFolder, dataFolder, makeFolders } from './data-folder.js';
+import { LocalPowerServer, localPowerSocket } from './local-power.js';
 import { takeLock } from './lock.js';
 import { rotate, tail } from './log-file.js';
 import type { Part } from './parts.js';
@@ -62,6 +64,14 @@ async function until<T>(look: () => T | null | undefined | false): Promise<T> {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+/** One line to the socket, one back. */
+async function ask(path: string, line: string): Promise<unknown> {
+  const socket = connect(path);
+  socket.write(`${line}\n`);
+  let text = '';
+  for await (const chunk of socket) text += String(chunk);
+  return JSON.parse(text);
+}
 const partOf = (name: string) => readRunFile(folder)?.parts.find((part) => part.name === name);
 
 describe('the supervisor', () => {
@@ -75,6 +85,52 @@ describe('the supervisor', () => {
     expect(statusOf(folder)).toMatchObject({ healthy: true, url: 'http://x' });
     await supervisor.stop();
     expect(readRunFile(folder)).toBeNull();
+  });
+
+  test('switches a node off and on as it is told over its socket, and keeps it off over a restart', async () => {
+    const parts = () => [
+      shellPart('api', LIVES),
+      shellPart('node1', LIVES, ['api']),
+      shellPart('node2', LIVES, ['api']),
+    ];
+    const path = localPowerSocket(folder);
+    let supervisor = supervise(parts());
+    let server = await LocalPowerServer.listen(path, supervisor, (text) => said.push(text));
+    await until(() => readRunFile(folder)?.state === 'running');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const { process: agent } = partOf('node2')!;
+    expect(await ask(path, '{"do":"off","node":"node2"}')).toMatchObject({ power: 'off' });
+    expect(isAlive(agent!)).toBe(false);
+    expect(await ask(path, '{"do":"off","node":"node2"}')).toMatchObject({ power: 'off' });
+    await until(() => partOf('node2')?.state === 'off');
+    expect(statusOf(folder).healthy).toBe(true);
+    await server.close();
+    await supervisor.stop();
+
+    supervisor = supervise(parts());
+    server = await LocalPowerServer.listen(path, supervisor, (text) => said.push(text));
+    await until(() => readRunFile(folder)?.state === 'running');
+    expect(partOf('node2')).toMatchObject({ state: 'off', process: null });
+    expect(await ask(path, '{"do":"list"}')).toEqual({
+      nodes: [
+        { name: 'node1', power: 'on' },
+        { name: 'node2', power: 'off' },
+      ],
+    });
+    expect(await ask(path, '{"do":"on","node":"node2"}')).toMatchObject({ power: 'on' });
+    await until(() => partOf('node2')?.state === 'healthy');
+    await server.close();
+    await supervisor.stop();
+  });
+
+  test('switches nothing but nodes, and answers nonsense with what is wrong', async () => {
+    const supervisor = supervise([shellPart('api', LIVES)]);
+    const server = await LocalPowerServer.listen(localPowerSocket(folder), supervisor, () => undefined);
+    for (const line of ['{"do":"off","node":"api"}', '{"do":"off"}', 'nonsense', '{"do":"explode"}']) {
+      expect(await ask(localPowerSocket(folder), line)).toHaveProperty('error');
+    }
+    await server.close();
+    await supervisor.stop();
   });
 
   test('starts a part again that was killed', async () => {

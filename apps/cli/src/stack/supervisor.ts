@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import type { DataFolder } from './data-folder.js';
+import { type LocalNodes, readSwitchedOff, writeSwitchedOff } from './local-power.js';
 import { openLog, rotate, sizeOf, tail } from './log-file.js';
 import { AFTER_STOP_MS, type Part } from './parts.js';
 import { endProcess, identify, isAlive, type ProcessIdentity } from './process-identity.js';
@@ -37,6 +38,8 @@ class Keeper {
   readonly status: PartStatus;
   isStopping = false;
   everHealthy = false;
+  /** Switched off by the management system: it is neither kept running nor missed. */
+  isOff = false;
   #wake: (() => void) | null = null;
 
   constructor(
@@ -58,16 +61,27 @@ class Keeper {
   async run(isReady: (name: string) => boolean): Promise<void> {
     let { adopted } = this;
     for (let failures = 0; !this.isStopping; ) {
+      if (this.isOff) {
+        // An agent that a supervisor before this one was just ending.
+        await stopPart(this.part, adopted ?? this.status.process, this.folder, this.say);
+        adopted = null;
+        failures = 0;
+        // It has had its start: from here on it is kept trying, as one that was healthy is.
+        this.everHealthy = true;
+        this.#set('off', 'switched off', null);
+        while (this.isOff && !this.isStopping) await this.#pause(WATCH_MS);
+        continue;
+      }
       if (!adopted) {
         this.#set('waiting', waitsFor(this.part), null);
-        while (!this.part.after.every(isReady) && !this.isStopping) await this.#pause(WATCH_MS);
-        if (this.isStopping) break;
+        while (!this.part.after.every(isReady) && !this.#isToEnd) await this.#pause(WATCH_MS);
+        if (this.#isToEnd) continue;
       }
       const startedAt = performance.now();
       const logFrom = sizeOf(this.folder.logOf(this.part.name));
       const exit = await this.#once(adopted);
       adopted = null;
-      if (this.isStopping) break;
+      if (this.#isToEnd) continue;
       failures = this.everHealthy && performance.now() - startedAt > STEADY_MS ? 1 : failures + 1;
       const last = tail(this.folder.logOf(this.part.name), 5, logFrom);
       this.say(`${this.part.name} ${exit}`);
@@ -95,7 +109,7 @@ class Keeper {
       } catch (error) {
         return `could not be started: ${(error as Error).message}`;
       }
-      if (this.isStopping) return 'was not started';
+      if (this.#isToEnd) return 'was not started';
       const log = openLog(this.folder.logOf(this.part.name));
       try {
         const { command, args, env, uid, gid } = launch;
@@ -132,12 +146,12 @@ class Keeper {
     let missed = 0;
     let isHealthy = false;
     let nextHealthAt = 0;
-    while (isAlive(identity) && !this.isStopping) {
+    while (isAlive(identity) && !this.#isToEnd) {
       if (performance.now() >= nextHealthAt) {
         const health = await this.part
           .health()
           .catch((error: Error) => ({ isHealthy: false, detail: error.message }));
-        if (this.isStopping) return;
+        if (this.#isToEnd) return;
         if (health.isHealthy) {
           missed = 0;
           if (!isHealthy) this.say(`${this.part.name} is healthy (pid ${identity.pid})`);
@@ -150,6 +164,23 @@ class Keeper {
       }
       await this.#pause(WATCH_MS);
     }
+  }
+
+  get #isToEnd(): boolean {
+    return this.isStopping || this.isOff;
+  }
+
+  /** Returns when its process, and what it left, is gone; or when it is no longer held off. */
+  async switch(power: 'on' | 'off'): Promise<void> {
+    if (this.status.state === 'failed') {
+      throw new Error(
+        `${this.part.name} could not be started and is given up: ${this.status.detail}; start the stack anew`,
+      );
+    }
+    this.isOff = power === 'off';
+    this.#wake?.();
+    if (!this.isOff) return;
+    while (this.status.state !== 'off' && this.isOff && !this.isStopping) await sleep(WATCH_MS);
   }
 
   /** Ends the process and what it leaves; nothing restarts it from now on. */
@@ -223,7 +254,7 @@ export function stopOrder(parts: readonly Part[]): Part[][] {
   return [first, ...rest.map((part) => [part])];
 }
 
-export class Supervisor {
+export class Supervisor implements LocalNodes {
   readonly #keepers: Keeper[];
   #state: RunFile['state'] = 'starting';
   #reason = '';
@@ -242,6 +273,47 @@ export class Supervisor {
     this.#keepers = parts.map(
       (part) => new Keeper(part, folder, liveProcessOf(before, part.name), () => this.#changed(), say),
     );
+    const off = readSwitchedOff(folder);
+    for (const keeper of this.#nodeKeepers()) keeper.isOff = off.has(keeper.part.name);
+  }
+
+  names(): string[] {
+    return this.#nodeKeepers().map(({ part }) => part.name);
+  }
+
+  status(node: string): { power: 'on' | 'off'; detail: string } {
+    const { state, process, detail } = this.#keeperOf(node).status;
+    if (state === 'off') return { power: 'off', detail: 'no process of it is left' };
+    return {
+      power: 'on',
+      detail: `${state}${process ? `, process ${process.pid}` : ''}${detail ? `: ${detail}` : ''}`,
+    };
+  }
+
+  async switch(node: string, power: 'on' | 'off'): Promise<void> {
+    const keeper = this.#keeperOf(node);
+    const off = new Set(
+      this.#nodeKeepers()
+        .filter(({ isOff }) => isOff)
+        .map(({ part }) => part.name),
+    );
+    if (power === 'off') off.add(node);
+    else off.delete(node);
+    // Written first: a supervisor that is killed in between comes back to what was asked for.
+    await writeSwitchedOff(this.folder, off);
+    this.say(`${node} is switched ${power}`);
+    await keeper.switch(power);
+  }
+
+  /** The agents: the only parts that stand for nodes. */
+  #nodeKeepers(): Keeper[] {
+    return this.#keepers.filter(({ part }) => part.after.includes('api'));
+  }
+
+  #keeperOf(node: string): Keeper {
+    const keeper = this.#nodeKeepers().find(({ part }) => part.name === node);
+    if (keeper) return keeper;
+    throw new Error(`this stack has no node ${node}`);
   }
 
   /** Runs until stop() is called. */
@@ -281,7 +353,10 @@ export class Supervisor {
       if (failed) {
         this.#state = 'failed';
         this.#reason = `${failed.part.name} ${failed.status.detail}`;
-      } else if (this.#state === 'starting' && this.#keepers.every(({ everHealthy }) => everHealthy)) {
+      } else if (
+        this.#state === 'starting' &&
+        this.#keepers.every(({ everHealthy, isOff }) => everHealthy || isOff)
+      ) {
         this.#state = 'running';
       }
     }

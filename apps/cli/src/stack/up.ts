@@ -369,12 +369,12 @@ async function waitUntilHealthy(
       run &&
       run.state !== 'starting' &&
       run.state !== 'failed' &&
-      parts.every(({ state }) => state === 'healthy')
+      parts.every(({ state }) => state === 'healthy' || state === 'off')
     ) {
       progress.clear();
       return;
     }
-    const waiting = parts.filter(({ state }) => state !== 'healthy');
+    const waiting = parts.filter(({ state }) => state !== 'healthy' && state !== 'off');
     progress.show(
       waiting.map(({ name, detail }) => `${name}: ${detail}`).join(', '),
       parts.length === 0 ? 0 : 1 - waiting.length / parts.length,
