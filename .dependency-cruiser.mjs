@@ -1,11 +1,12 @@
-/** Imports go one way: apps -> libs/dvos -> libs/drvmm-core -> libs/contracts; libs/policy -> libs/contracts; apps never import each other. */
+/** Imports go one way: apps -> libs/dvos -> libs/drvmm-core -> libs/contracts; libs/policy and libs/client -> libs/contracts; apps never import each other. */
 const mayImport = {
   'libs/contracts': [],
   'libs/policy': ['contracts'],
+  'libs/client': ['contracts'],
   'libs/drvmm-core': ['contracts'],
   'libs/dvos': ['contracts', 'drvmm-core'],
 };
-const libraries = ['contracts', 'policy', 'drvmm-core', 'dvos'];
+const libraries = ['contracts', 'policy', 'drvmm-core', 'dvos', 'client'];
 
 export default {
   forbidden: [
@@ -30,7 +31,7 @@ export default {
       from: { path: '^(apps|libs)/([^/]+)/' },
       to: {
         path: '^libs/([^/]+)/(src|dist)/',
-        pathNot: ['^libs/$2/', '/(src|dist)/(loader/)?index\\.(ts|js)$'],
+        pathNot: ['^libs/$2/', '/(src|dist)/((loader|graphql)/)?index\\.(ts|js)$'],
       },
     },
     {

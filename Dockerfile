@@ -8,6 +8,7 @@ COPY apps/api/package.json apps/api/
 COPY apps/portal/package.json apps/portal/
 COPY apps/node-agent/package.json apps/node-agent/
 COPY apps/cli/package.json apps/cli/
+COPY libs/client/package.json libs/client/
 COPY libs/contracts/package.json libs/contracts/
 COPY libs/drvmm-core/package.json libs/drvmm-core/
 COPY libs/dvos/package.json libs/dvos/

@@ -21,6 +21,7 @@ const packages = [
   'libs/drvmm-core',
   'libs/dvos',
   'libs/policy',
+  'libs/client',
   'apps/api',
   'apps/node-agent',
   'apps/cli',
@@ -181,6 +182,19 @@ async function buildAll() {
       run(process.execPath, ['scripts/generate.mjs']),
     );
   }
+  await step(
+    'typed client',
+    {
+      reads: [
+        'apps/api/openapi.json',
+        'apps/api/schema.graphql',
+        'libs/client/src/graphql',
+        'libs/client/generate.mjs',
+      ],
+      makes: 'libs/client/src/gen',
+    },
+    () => run(process.execPath, ['libs/client/generate.mjs']),
+  );
   const counts = await Promise.all(packages.map(transpile));
   say(`built ${counts.reduce((a, b) => a + b, 0)} files`);
   // The guest programs before the portal, not beside it: on a small machine the two together swap.

@@ -1,5 +1,5 @@
-// Generates the database client from prisma/schema.prisma into apps/api/src/gen (ignored by git), when the schema has
-// changed since the last time. Nothing is downloaded: the client needs no engine, and Prisma only wants to see that the
+// Generates the types of the API's client (libs/client/generate.mjs), and the database client from prisma/schema.prisma
+// into apps/api/src/gen, each when what it is made of has changed since the last time; git ignores both. Nothing is downloaded: the client needs no engine, and Prisma only wants to see that the
 // one it would fetch exists.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,6 +9,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+execFileSync(process.execPath, [join(root, 'libs/client/generate.mjs')], { stdio: 'inherit' });
+
 const output = join(root, 'apps/api/src/gen');
 const stamp = join(output, '.schema-sha256');
 const schema = join(root, 'prisma/schema.prisma');

@@ -8,6 +8,7 @@ import { createApp } from '../../apps/api/src/app.js';
 import { sha256 } from '../../apps/api/src/auth/secrets.js';
 import { type Config, readConfig } from '../../apps/api/src/config/config.js';
 import { Database } from '../../apps/api/src/database/database.js';
+import { DocumentedAnswers } from './documented-answers.js';
 
 /** What the first start writes down. */
 export interface Bootstrap {
@@ -114,7 +115,10 @@ export class ApiClient {
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const text = await answer.text();
-    return new ApiAnswer(answer.status, (text === '' ? null : JSON.parse(text)) as T, answer.headers);
+    const value: unknown = text === '' ? null : JSON.parse(text);
+    const documented = await DocumentedAnswers.of(this.url);
+    documented.check(method, `/api/v1${path}`, answer.status, answer.headers.get('content-type'), value);
+    return new ApiAnswer(answer.status, value as T, answer.headers);
   }
 }
 

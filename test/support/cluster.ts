@@ -4,6 +4,7 @@ import { Database } from '../../apps/api/src/database/database.js';
 
 import { AgentPeer } from './agent-peer.js';
 import type { TestApi } from './api.js';
+import { DocumentedAnswers } from './documented-answers.js';
 
 /** Reads until what it waits for is there. */
 export async function until<T>(
@@ -71,6 +72,14 @@ export class TestCluster {
     });
     const text = await response.text();
     const answer: unknown = text === '' ? undefined : JSON.parse(text);
+    const documented = await DocumentedAnswers.of(this.api.url);
+    documented.check(
+      method,
+      `/api/v1/${path}`,
+      response.status,
+      response.headers.get('content-type'),
+      answer ?? null,
+    );
     if (response.ok) return answer as T;
     const { code, detail, hint, field } = answer as {
       code: DrvsError['code'];

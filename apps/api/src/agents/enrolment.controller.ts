@@ -20,6 +20,7 @@ export class EnrolmentController {
     body: Enrolment,
     answer: EnrolmentAnswer,
     status: 201,
+    problems: ['NotAuthenticated', 'NotAllowed', 'AlreadyExists', 'StateConflict'],
     isPublic: true,
   })
   enrol(@Body(new ZodPipe(Enrolment)) enrolment: z.infer<typeof Enrolment>): Promise<EnrolmentAnswer> {

@@ -27,6 +27,7 @@ export class AuthController {
     summary: 'Sign in with a password; answers a session cookie and the CSRF token that goes with it',
     body: Login,
     answer: LoginAnswer,
+    problems: ['NotAuthenticated', 'NotAllowed'],
     isPublic: true,
   })
   async login(

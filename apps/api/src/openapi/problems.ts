@@ -6,7 +6,6 @@ export interface RouteTraits {
   /** It takes path parameters, a query or a body. */
   takesInput: boolean;
   takesBody: boolean;
-  namesObject: boolean;
   honoursIfMatch: boolean;
   honoursIdempotencyKey: boolean;
 }
@@ -26,10 +25,10 @@ export const FROM_LEDGER = ['InsufficientResources', 'QuotaExceeded'] as const s
 /** The codes that follow from what a route takes, and those that it names itself; in the order of the table. */
 export function problemCodesOf(traits: RouteTraits, own: readonly ErrorCode[] = []): ErrorCode[] {
   const codes = new Set<ErrorCode>([...own, 'TooManyRequests', 'Internal', 'Timeout']);
-  if (traits.takesInput) codes.add('InvalidInput');
+  // What is put in may name something that is not there.
+  if (traits.takesInput) codes.add('InvalidInput').add('NotFound');
   if (traits.takesBody) codes.add('PayloadTooLarge');
   if (!traits.isPublic) codes.add('NotAuthenticated').add('NotAllowed');
-  if (traits.namesObject) codes.add('NotFound');
   if (traits.honoursIfMatch) codes.add('StaleGeneration');
   if (traits.honoursIdempotencyKey) codes.add('StateConflict').add('OperationUnderWay');
   return (Object.keys(ERROR_CODES) as ErrorCode[]).filter((code) => codes.has(code));

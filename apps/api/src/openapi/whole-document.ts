@@ -143,7 +143,6 @@ function route(
       isPublic: (operation.security ?? []).length === 0,
       takesInput: has('path') || has('query') || body !== undefined,
       takesBody: body !== undefined,
-      namesObject: has('path'),
       honoursIfMatch: has('header', 'If-Match'),
       honoursIdempotencyKey: has('header', 'Idempotency-Key'),
     },
