@@ -23,6 +23,7 @@ import { PlansModule } from './plans/plans.module.js';
 import { ProcessesModule } from './processes/processes.module.js';
 import { ReconfigureModule } from './reconfigure/reconfigure.module.js';
 import { SettingsModule } from './settings/settings.module.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { TenantsModule } from './tenants/tenants.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
@@ -51,6 +52,7 @@ export class AppModule {
         NodesModule,
         AllocationsModule,
         DrvmsModule,
+        TelemetryModule,
         AgentsModule,
         OperationsModule,
         ProcessesModule,

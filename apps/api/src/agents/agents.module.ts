@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { OperationsModule } from '../operations/operations.module.js';
+import { TelemetryModule } from '../telemetry/telemetry.module.js';
 import { AgentJobProcessor } from './agent-jobs.js';
 import { AgentsService } from './agents.service.js';
 import { EnrolmentController } from './enrolment.controller.js';
@@ -10,7 +11,7 @@ import { NodeWatch } from './node-watch.js';
 import { Reconciliation } from './reconciliation.js';
 
 @Module({
-  imports: [LinksModule, OperationsModule],
+  imports: [LinksModule, TelemetryModule, OperationsModule],
   controllers: [EnrolmentController],
   providers: [AgentsService, AgentJobProcessor, EnrolmentService, NodeReports, NodeWatch, Reconciliation],
   exports: [AgentsService],

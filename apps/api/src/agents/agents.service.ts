@@ -26,6 +26,7 @@ import { sha256 } from '../auth/secrets.js';
 import { Database } from '../database/database.js';
 import { toProblem } from '../http/problem.filter.js';
 import { JobsService } from '../jobs/jobs.service.js';
+import { TelemetryIngest } from '../telemetry/telemetry-ingest.js';
 import { AgentJobProcessor } from './agent-jobs.js';
 import {
   AgentLink,
@@ -65,6 +66,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     private readonly processor: AgentJobProcessor,
     private readonly reports: NodeReports,
     private readonly reconciliation: Reconciliation,
+    private readonly telemetry: TelemetryIngest,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -149,6 +151,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     this.#onEvent(link, 'heartbeat', async (heartbeat) => {
       silence.refresh();
       const containers = link.upToDate(heartbeat.containers);
+      this.telemetry.take(node.id, heartbeat, containers);
       const isKnown = await this.reports.heartbeat(node.id, { ...heartbeat, containers });
       if (isKnown) await this.reconciliation.compare(link, containers);
       else peer.close('the node was removed');
