@@ -16,6 +16,8 @@ export type { Plan, PlanKind, PlanStep, Rejection } from './plan/plan.js';
 export { adviceFor, type RejectionRule as PlanRule, type StepReason } from './plan/reasons.js';
 export { DEFAULT_POLICY, type PlannerPolicy, plannerPolicy } from './planner-policy.js';
 export { planWake, type WakeInput } from './power/wake.js';
+export { type DemandHour, type ExpectedHour, expectedDemand, mostWithin } from './power/week-forecast.js';
+export * from './reallocate/lending.js';
 export { planReallocation } from './reallocate/reallocate.js';
 export * from './resize/resize.js';
 export type { Departure } from './restore/bring-back.js';
