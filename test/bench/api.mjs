@@ -83,7 +83,17 @@ async function simpleUpdate(client, seconds) {
 }
 
 async function pgbench(database, seconds) {
-  const { stdout } = await run('pgbench', ['-N', '-n', '-c', String(WRITERS), '-j', '2', '-T', String(seconds), database]);
+  const { stdout } = await run('pgbench', [
+    '-N',
+    '-n',
+    '-c',
+    String(WRITERS),
+    '-j',
+    '2',
+    '-T',
+    String(seconds),
+    database,
+  ]);
   return Number(/tps = ([\d.]+)/.exec(stdout)[1]);
 }
 
@@ -194,7 +204,12 @@ try {
       ours.push(p99);
       rates.push(rate);
     }
-    report.add({ name: 'a page of 50 nodes, 50 callers, 99th of 100', unit: 'ms', ours, wanted: { most: 100 } });
+    report.add({
+      name: 'a page of 50 nodes, 50 callers, 99th of 100',
+      unit: 'ms',
+      ours,
+      wanted: { most: 100 },
+    });
     report.add({ name: 'pages of 50 nodes', unit: 'requests/s', ours: rates });
   }
 

@@ -49,7 +49,13 @@ export async function insertDrvms(client, tenantId, nodeIds, count, slices, amou
       await client.query(
         `INSERT INTO slice (drvm_id, tenant_id, node_id, slice_index, cpu_milli, memory_mib, disk_gib, network_mbps)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-        [rows[0].id, tenantId, nodeIds[(d + index) % nodeIds.length], index, ...CLASSES.map((name) => amounts[name])],
+        [
+          rows[0].id,
+          tenantId,
+          nodeIds[(d + index) % nodeIds.length],
+          index,
+          ...CLASSES.map((name) => amounts[name]),
+        ],
       );
     }
   }

@@ -19,17 +19,32 @@ export async function startPostgres() {
   const data = join(folder, 'data');
   await mkdir(data, { mode: 0o700 });
   if (user) await chown(data, user.uid, user.gid);
-  const as = { ...(user ? { uid: user.uid, gid: user.gid } : {}), cwd: '/', env: { LC_ALL: 'C', PATH: process.env.PATH } };
+  const as = {
+    ...(user ? { uid: user.uid, gid: user.gid } : {}),
+    cwd: '/',
+    env: { LC_ALL: 'C', PATH: process.env.PATH },
+  };
   await run(
     join(bin, 'initdb'),
     ['--pgdata', data, '--username', 'drvs', '--auth', 'trust', '--encoding', 'UTF8', '--locale', 'C'],
     as,
   );
   const port = await freePort();
-  const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: '', max_connections: 200, shared_buffers: '128MB' };
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: 200,
+    shared_buffers: '128MB',
+  };
   const child = spawn(
     join(bin, 'postgres'),
-    ['-D', data, '-p', String(port), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+    [
+      '-D',
+      data,
+      '-p',
+      String(port),
+      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ],
     { ...as, stdio: 'ignore' },
   );
   const gone = new Promise((resolve) => child.once('exit', resolve));

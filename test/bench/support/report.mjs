@@ -64,6 +64,7 @@ function lineOf({ name, unit, ours, peer, peers, ratios, wanted, verdict }) {
   const parts = [`${name}: ${inWords(ours)} ${unit}`];
   if (peers) parts.push(`${peer} ${inWords(peers)}`);
   if (ratios) parts.push(`ratio ${inWords(ratios)}`);
-  if (wanted) parts.push(`${wanted.least !== undefined ? `≥ ${wanted.least}` : `≤ ${wanted.most}`}: ${verdict}`);
+  if (wanted)
+    parts.push(`${wanted.least !== undefined ? `≥ ${wanted.least}` : `≤ ${wanted.most}`}: ${verdict}`);
   return parts.join(', ');
 }

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** 32 random bytes in base64url: nobody guesses them, so a plain SHA-256 of them may be kept. */
 export function newSecret(): string {
@@ -6,15 +6,12 @@ export function newSecret(): string {
 }
 
 export function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text);
 }
 
 /** Takes the same time whatever the texts are. */
 export function sameSecret(one: string, other: string): boolean {
-  return timingSafeEqual(
-    createHash('sha256').update(one).digest(),
-    createHash('sha256').update(other).digest(),
-  );
+  return timingSafeEqual(hash('sha256', one, 'buffer'), hash('sha256', other, 'buffer'));
 }
 
 const API_TOKEN = /^drvs_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/;

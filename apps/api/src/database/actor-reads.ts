@@ -4,6 +4,8 @@ import type { Actor } from '../auth/actor.js';
 /** Connections at most: reads are short, and under load they come gathered. */
 const CONNECTIONS_MAX = 6;
 const WAIT_MS = 20_000;
+/** A read that has not been answered by then is given up with its connection: others wait behind it. */
+export const READ_WITHIN_MS = 20_000;
 
 /** A read-only statement that PostgreSQL keeps prepared under its name. */
 export interface ReadStatement {
@@ -53,7 +55,8 @@ export class ActorReads {
         });
         this.#scopes.set(client, scope);
       }
-      const { rows } = await client.query<Row>({ ...statement, values });
+      const query = { ...statement, values, query_timeout: READ_WITHIN_MS };
+      const { rows } = await client.query<Row>(query);
       client.release();
       return rows;
     } catch (error) {

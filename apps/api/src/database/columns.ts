@@ -2,12 +2,11 @@
 const OTHER_NAMES: Readonly<Record<string, string>> = { 'slice.index': 'slice_index' };
 
 /**
- * All columns of a table under the names of Prisma's fields, for statements written by hand whose rows are to have the
- * shape of Prisma's: `d."tenant_id" AS "tenantId", …`.
- * @param fields the enumeration that Prisma generates, for instance `Prisma.DrvmScalarFieldEnum`
+ * Columns of a table under the names of Prisma's fields, for statements written by hand whose rows are to have the shape
+ * of Prisma's: `d."tenant_id" AS "tenantId", …`.
  */
-export function columnsOf(table: string, alias: string, fields: Readonly<Record<string, string>>): string {
-  return Object.keys(fields)
+export function columnsOf(table: string, alias: string, fields: readonly string[]): string {
+  return fields
     .map((field) => {
       const column =
         OTHER_NAMES[`${table}.${field}`] ??

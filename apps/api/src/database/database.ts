@@ -5,7 +5,7 @@ import pg from 'pg';
 import type { Actor } from '../auth/actor.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { type Prisma, PrismaClient } from '../gen/client.js';
-import { ActorReads, type ReadStatement } from './actor-reads.js';
+import { ActorReads, READ_WITHIN_MS, type ReadStatement } from './actor-reads.js';
 import { isRetryable } from './sql-state.js';
 
 export type Transaction = Prisma.TransactionClient;
@@ -73,7 +73,8 @@ export class Database implements OnApplicationShutdown {
     statement: ReadStatement,
     values: unknown[],
   ): Promise<Row[]> {
-    return (await this.pool.query<Row>({ ...statement, values })).rows;
+    const query = { ...statement, values, query_timeout: READ_WITHIN_MS };
+    return (await this.pool.query<Row>(query)).rows;
   }
 
   /** Runs once the transaction has been committed, before its caller goes on; never when it was rolled back. */

@@ -4,25 +4,19 @@ import { scopeOf } from '../database/actor-reads.js';
 import { columnsOf } from '../database/columns.js';
 import type { Database } from '../database/database.js';
 import { Gathered } from '../database/gathered.js';
-import { type Drvm, type Node, Prisma, type Slice } from '../gen/client.js';
-import { type DrvmViewRow, drvmViewOf } from './drvm-view.js';
+import { DRVM_FIELDS, type DrvmViewRow, drvmViewOf, SLICE_FIELDS } from './drvm-view.js';
 
-type FoundDrvm = Drvm & { tenantName: string };
-type FoundSlice = Slice & {
-  nodeName: string;
-  nodeLastSeenAt: Node['lastSeenAt'];
-  nodeWantedState: Node['wantedState'];
-};
+type FoundDrvm = Omit<DrvmViewRow, 'tenant' | 'slices'> & { tenantName: string };
+type FoundSlice = Omit<DrvmViewRow['slices'][number], 'node'> & { nodeName: string };
 
 const DRVMS = {
   name: 'drvms-by-id',
-  text: `SELECT ${columnsOf('drvm', 'd', Prisma.DrvmScalarFieldEnum)}, t.name AS "tenantName"
+  text: `SELECT ${columnsOf('drvm', 'd', DRVM_FIELDS)}, t.name AS "tenantName"
     FROM drvm d JOIN tenant t ON t.id = d.tenant_id WHERE d.id = ANY($1::uuid[])`,
 };
 const SLICES = {
   name: 'slices-by-drvm',
-  text: `SELECT ${columnsOf('slice', 's', Prisma.SliceScalarFieldEnum)},
-      n.name AS "nodeName", n.last_seen_at AS "nodeLastSeenAt", n.wanted_state AS "nodeWantedState"
+  text: `SELECT ${columnsOf('slice', 's', SLICE_FIELDS)}, n.name AS "nodeName"
     FROM slice s JOIN node n ON n.id = s.node_id WHERE s.drvm_id = ANY($1::uuid[]) ORDER BY s.drvm_id, s.slice_index`,
 };
 
@@ -49,9 +43,7 @@ export class DrvmReads {
 function viewsOf(drvms: readonly FoundDrvm[], slices: readonly FoundSlice[]): Map<string, DrvmView> {
   const rows = new Map<string, DrvmViewRow>();
   for (const drvm of drvms) rows.set(drvm.id, { ...drvm, tenant: { name: drvm.tenantName }, slices: [] });
-  for (const slice of slices) {
-    const { nodeId: id, nodeName: name, nodeLastSeenAt: lastSeenAt, nodeWantedState: wantedState } = slice;
-    rows.get(slice.drvmId)?.slices.push({ ...slice, node: { id, name, lastSeenAt, wantedState } });
-  }
+  for (const slice of slices)
+    rows.get(slice.drvmId)?.slices.push({ ...slice, node: { name: slice.nodeName } });
   return new Map([...rows].map(([id, row]) => [id, drvmViewOf(row)]));
 }

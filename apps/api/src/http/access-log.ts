@@ -10,11 +10,14 @@ const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
  * answered as X-Request-Id, so that a user's report leads to the line. Never the query or the body: they may hold secrets.
  */
 export function logAccess(fastify: FastifyInstance, log: Logger): void {
-  fastify.addHook('onRequest', async (request, reply) => {
+  fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
+    done();
   });
-  fastify.addHook('onResponse', async (request, reply) => {
+  fastify.addHook('onResponse', (request, reply, done) => {
+    done();
     const level = reply.statusCode >= 500 ? 'warn' : READS.has(request.method) ? 'debug' : 'info';
+    if (!log.isLevelEnabled(level)) return;
     log[level](
       {
         requestId: request.id,

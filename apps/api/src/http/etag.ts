@@ -1,13 +1,6 @@
 import { DrvsError } from '@drvs/contracts';
-import {
-  type CallHandler,
-  createParamDecorator,
-  type ExecutionContext,
-  Injectable,
-  type NestInterceptor,
-} from '@nestjs/common';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { map, type Observable } from 'rxjs';
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 /** The generation named by If-Match; null when the caller does not mind (no header, or `*`). */
 export const IfMatch = createParamDecorator((_: unknown, context: ExecutionContext): number | null => {
@@ -33,17 +26,10 @@ export function requireGeneration(object: string, expected: number | null, actua
 }
 
 /** Answers that carry a generation get it as their ETag. */
-@Injectable()
-export class ETagInterceptor implements NestInterceptor {
-  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    if (context.getType<'http' | 'graphql'>() !== 'http') return next.handle();
-    const reply = context.switchToHttp().getResponse<FastifyReply>();
-    return next.handle().pipe(
-      map((answer: unknown) => {
-        const generation = (answer as { generation?: unknown } | null | undefined)?.generation;
-        if (typeof generation === 'number' && !reply.sent) reply.header('etag', `"${generation}"`);
-        return answer;
-      }),
-    );
-  }
+export function sendETags(fastify: FastifyInstance): void {
+  fastify.addHook('preSerialization', (_request, reply, payload, done) => {
+    const generation = (payload as { generation?: unknown } | null | undefined)?.generation;
+    if (typeof generation === 'number') reply.header('etag', `"${generation}"`);
+    done(null, payload);
+  });
 }

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import type { ErrorCode } from '@drvs/contracts';
-import { applyDecorators } from '@nestjs/common';
+import { applyDecorators, UseInterceptors } from '@nestjs/common';
 import {
   ApiBody,
   ApiExtension,
@@ -11,6 +11,7 @@ import {
   ApiSecurity,
 } from '@nestjs/swagger';
 import { z } from 'zod';
+import { IdempotencyInterceptor } from '../http/idempotency.interceptor.js';
 import { ProblemAnswer } from './answers.js';
 import type { JsonSchema } from './examples.js';
 
@@ -96,6 +97,7 @@ export function Endpoint(description: EndpointDescription): MethodDecorator {
   }
   if (idempotent) {
     decorators.push(
+      UseInterceptors(IdempotencyInterceptor) as MethodDecorator,
       ApiHeader({
         name: 'Idempotency-Key',
         required: false,
