@@ -1,14 +1,7 @@
 'use client';
 import { AppShell, Burger, Button, Group, Menu, NavLink, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import {
-  IconChevronDown,
-  IconLayoutGrid,
-  IconListCheck,
-  IconLogout,
-  IconServer2,
-  IconUser,
-} from '@tabler/icons-react';
+import { IconChevronDown, IconLogout, IconUser } from '@tabler/icons-react';
 import Link from 'next/link';
 import { usePathname } from 'next/navigation';
 import { useTranslations } from 'next-intl';
@@ -17,13 +10,9 @@ import { useMutation } from 'urql';
 import { LogoutMutation } from '@/graphql/session';
 import { useViewer } from '@/session/session';
 import { Logo } from './logo';
+import { PLACES } from './places';
 import { Preferences } from './preferences';
-
-const PLACES = [
-  { href: '/', key: 'cluster', icon: IconLayoutGrid },
-  { href: '/drvms', key: 'drvms', icon: IconServer2 },
-  { href: '/operations', key: 'operations', icon: IconListCheck },
-] as const;
+import { Shortcuts } from './shortcuts';
 
 export function Shell({ children }: { children: ReactNode }) {
   const t = useTranslations('shell');
@@ -57,6 +46,7 @@ export function Shell({ children }: { children: ReactNode }) {
             </Link>
           </Group>
           <Group gap="xs" wrap="nowrap">
+            <Shortcuts />
             <Preferences />
             <Menu position="bottom-end" withinPortal>
               <Menu.Target>

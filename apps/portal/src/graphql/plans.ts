@@ -1,0 +1,84 @@
+import { graphql } from '@/gen';
+
+graphql(`
+  fragment PlanFields on ClusterPlan {
+    id
+    kind
+    node
+    createdAt
+    expiresAt
+    requestedBy
+    operation
+    steps {
+      action
+      drvm
+      pid
+      command
+      node
+      from
+      to
+      bytes
+      pauseMs
+      reason
+    }
+    gain {
+      summary
+    }
+    cost {
+      moves
+      bytes
+      pauseMs
+      seconds
+      summary
+    }
+    rejected {
+      what
+      reason
+    }
+  }
+`);
+
+export const PlansQuery = graphql(`
+  query Plans($first: Int) {
+    plans(first: $first) {
+      nodes {
+        ...PlanFields
+      }
+    }
+  }
+`);
+
+export const MakePlanMutation = graphql(`
+  mutation MakePlan($kind: String!, $node: String) {
+    makePlan(kind: $kind, node: $node) {
+      ...PlanFields
+    }
+  }
+`);
+
+export const ApplyPlanMutation = graphql(`
+  mutation ApplyPlan($id: ID!) {
+    applyPlan(id: $id) {
+      id
+      state
+    }
+  }
+`);
+
+export const DrainNodeMutation = graphql(`
+  mutation DrainNode($name: String!) {
+    drainNode(name: $name) {
+      id
+      state
+    }
+  }
+`);
+
+export const RestoreNodeMutation = graphql(`
+  mutation RestoreNode($name: String!) {
+    restoreNode(name: $name) {
+      id
+      state
+    }
+  }
+`);

@@ -1,0 +1,103 @@
+'use client';
+import { ActionIcon, Kbd, Modal, Table, Tooltip } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { IconSearch } from '@tabler/icons-react';
+import dynamic from 'next/dynamic';
+import { useRouter } from 'next/navigation';
+import { useTranslations } from 'next-intl';
+import { useEffect, useRef, useState } from 'react';
+import { PLACES } from './places';
+
+const LazyPalette = dynamic(() => import('./lazy-palette').then((loaded) => loaded.LazyPalette), {
+  ssr: false,
+});
+/** After `g`, the letter of a place must come within this. */
+const SEQUENCE_MS = 1_500;
+
+/** Keys are for those who are not writing: not in fields, nor in a terminal (WCAG 2.2, 2.1.4). */
+function isWriting(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    target.closest('input, textarea, select, [contenteditable], .xterm') !== null
+  );
+}
+
+/** The search button of the header, with all that is reached by keys alone: palette, `g` and a letter, `?`. */
+export function Shortcuts() {
+  const t = useTranslations('palette');
+  const tShell = useTranslations('shell');
+  const router = useRouter();
+  const [wanted, setWanted] = useState(0);
+  const [isSheetOpen, sheet] = useDisclosure();
+  const goneSince = useRef(0);
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
+        event.preventDefault();
+        setWanted((times) => times + 1);
+        return;
+      }
+      if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
+      if (event.key === '?') return sheet.open();
+      if (event.key === 'g') {
+        goneSince.current = event.timeStamp;
+        return;
+      }
+      const place = PLACES.find(({ letter }) => letter === event.key);
+      if (place && event.timeStamp - goneSince.current < SEQUENCE_MS) router.push(place.href);
+      goneSince.current = 0;
+    };
+    window.addEventListener('keydown', onKey);
+    return () => window.removeEventListener('keydown', onKey);
+  }, [router, sheet]);
+
+  return (
+    <>
+      <Tooltip label={`${t('open')} (Ctrl K)`}>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size="lg"
+          aria-label={t('open')}
+          aria-keyshortcuts="Control+K"
+          onClick={() => setWanted((times) => times + 1)}
+        >
+          <IconSearch size={20} stroke={1.6} aria-hidden />
+        </ActionIcon>
+      </Tooltip>
+      {wanted > 0 && <LazyPalette wanted={wanted} />}
+      <Modal
+        opened={isSheetOpen}
+        onClose={sheet.close}
+        title={t('keys')}
+        closeButtonProps={{ 'aria-label': t('close') }}
+      >
+        <Table>
+          <Table.Tbody>
+            <Table.Tr>
+              <Table.Td>
+                <Kbd>Ctrl</Kbd> <Kbd>K</Kbd>
+              </Table.Td>
+              <Table.Td>{t('open')}</Table.Td>
+            </Table.Tr>
+            {PLACES.map(({ key, letter }) => (
+              <Table.Tr key={key}>
+                <Table.Td>
+                  <Kbd>g</Kbd> <Kbd>{letter}</Kbd>
+                </Table.Td>
+                <Table.Td>{tShell(key)}</Table.Td>
+              </Table.Tr>
+            ))}
+            <Table.Tr>
+              <Table.Td>
+                <Kbd>?</Kbd>
+              </Table.Td>
+              <Table.Td>{t('keys')}</Table.Td>
+            </Table.Tr>
+          </Table.Tbody>
+        </Table>
+      </Modal>
+    </>
+  );
+}
