@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { ContainerEvent, ContainerMethods, ContainerSpec } from './container-control.js';
+import { ContainerEvent, ContainerMethods, ContainerSpec, HomePlace } from './container-control.js';
+import { NodeCheck } from './node-check.js';
 import { NodeInventory } from './resources.js';
 
 /**
@@ -30,6 +31,8 @@ export const ContainerState = z.object({
   restarts: z.int(),
   /** What the limits are enforced with, for instance `cpu: cgroup-v1 (500m), memory: cgroup-v1 (512 MiB), pid+mount namespaces`. */
   isolation: z.string(),
+  /** The DRVM's home as this container knows it; null while none runs here. */
+  home: HomePlace.nullish(),
 });
 export type ContainerState = z.infer<typeof ContainerState>;
 
@@ -52,7 +55,7 @@ export const Heartbeat = z.object({
 });
 export type Heartbeat = z.infer<typeof Heartbeat>;
 
-export const HEARTBEAT_MS = 2_000;
+export const HEARTBEAT_MS = 1_000;
 /** Without a heartbeat for this long a node is shown as down. */
 export const NODE_DOWN_AFTER_MS = 8_000;
 
@@ -88,6 +91,8 @@ export const AgentMethods = {
   },
   /** Stops it and removes all that this node holds of the DRVM. */
   'drvm.delete': { params: z.object({ drvmId: z.string() }), result: z.object({}) },
+  /** The burn-in check of CPU, memory, disk and clock: seconds, and harmless beside running containers. */
+  'node.check': { params: z.object({}), result: NodeCheck },
   'drvm.list': { params: z.object({}), result: z.array(ContainerState) },
   /** Hands a call on to a container; chunks and bodies pass both ways. */
   'container.call': {

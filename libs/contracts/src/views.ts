@@ -3,6 +3,7 @@
  * added, never renamed). Times are ISO 8601 in UTC.
  */
 
+import type { Probation } from './inventory-views.js';
 import type { OperationKind, OperationState } from './jobs.js';
 import type { Device, NetworkInterface, NodeInventory } from './resources.js';
 
@@ -29,6 +30,11 @@ export interface NodeView {
   /** Measured. */
   used: Amounts;
   exclusiveTo: string | null;
+  /** Unless it is `passed` or `accepted` the node gets nothing new. */
+  probation: Probation;
+  taints: string[];
+  rack: string | null;
+  site: string | null;
   labels: Record<string, string>;
   lastSeenAt: string | null;
   agentVersion: string;
@@ -59,11 +65,34 @@ export interface AllocationView {
   exclusive: boolean;
 }
 
+/** What a slice of a DRVM lends of its guaranteed CPU on a node now, or borrows above it. */
+export interface LoanView {
+  /** The slice's. */
+  id: string;
+  node: string;
+  drvm: string;
+  drvmId: string;
+  tenant: string;
+  side: 'lends' | 'borrows';
+  /** vCPUs lent or borrowed. */
+  cpu: number;
+  guaranteedCpu: number;
+  heldCpu: number;
+  ceilingCpu: number;
+  since: string;
+}
+
 export interface TenantView {
   id: string;
   name: string;
   quota: Partial<Amounts>;
   used: Amounts;
+  /** By type of device; a type that is not in `quota` has no limit. */
+  devices: { quota: Record<string, number>; used: Record<string, number> };
+  /** Of what all want, weight 2 is due twice what weight 1 is. */
+  weight: number;
+  /** Its largest part of any one class of what the cluster has, 0 to 1, and which class that is. */
+  dominantShare: { share: number; class: string | null };
   generation: number;
 }
 
@@ -140,37 +169,121 @@ export interface OperationView {
   endedAt: string | null;
 }
 
-/** What moves and why; ids beside names, since names may be given anew. */
-export type ClusterPlanStep =
-  | { action: 'cordon'; node: string; nodeId: string; reason: string }
-  | {
-      action: 'migrate-process';
-      drvm: string;
-      drvmId: string;
-      pid: number;
-      command: string;
-      from: string;
-      to: string;
-      /** vCPUs that it uses or waits for. */
-      cpu: number;
-      bytes: number;
-      pauseMs: number;
-      reason: string;
-    };
+export const PLAN_KINDS = [
+  'balance',
+  'consolidate',
+  'reallocate',
+  'power',
+  'drain',
+  'restore',
+  'evacuate',
+  'undo',
+] as const;
+export type PlanKindName = (typeof PLAN_KINDS)[number];
 
-/** A plan over the running cluster; what is not to be done, or cannot be yet, is in `rejected`. */
+/** Of a restore: what left comes back, stays where it went, or load comes as a balance finds it. */
+export const RESTORE_MODES = ['return', 'stay', 'rebalance'] as const;
+
+interface PlanStepBase {
+  reason: string;
+  /** The same for programs: a code of a closed vocabulary and the figures behind it. */
+  why?: { code: string; data: Record<string, string | number> };
+  /** Steps of one phase run beside each other; the next begins when all have ended. From 0. */
+  phase?: number;
+}
+
+/** What of a DRVM goes from node to node: amounts, and the processes in it. */
+export interface SliceMove {
+  drvm: string;
+  drvmId: string;
+  from: string;
+  fromId: string;
+  to: string;
+  toId: string;
+  guaranteed: Amounts;
+  ceiling: Amounts;
+  /** The limits in force after the move. */
+  held: Amounts;
+  pids: number[];
+  /** The DRVM has a slice there, which grows by this one. */
+  merges: boolean;
+  /** Only so much of the slice goes; the rest stays. */
+  isPart: boolean;
+  /** The DRVM's servers and files are in it. */
+  isHome: boolean;
+  bytes: number;
+  pauseMs: number;
+  seconds: number;
+}
+
+/** What moves and why; ids beside names, since names may be given anew. */
+export type ClusterPlanStep = PlanStepBase &
+  (
+    | { action: 'cordon' | 'uncordon' | 'remove-node'; node: string; nodeId: string }
+    | { action: 'power-off' | 'power-on'; node: string; nodeId: string; watts: number; seconds: number }
+    | {
+        action: 'migrate-process';
+        drvm: string;
+        drvmId: string;
+        pid: number;
+        command: string;
+        from: string;
+        to: string;
+        /** vCPUs that it uses or waits for. */
+        cpu: number;
+        bytes: number;
+        pauseMs: number;
+      }
+    | ({ action: 'move-slice' | 'rebuild-slice' } & SliceMove)
+    | {
+        action: 'resize-slice';
+        drvm: string;
+        drvmId: string;
+        node: string;
+        nodeId: string;
+        /** The limits in force. */
+        before: Amounts;
+        after: Amounts;
+      }
+  );
+
+/** What a plan decided against. */
+export interface PlanRejectionView {
+  what: string;
+  reason: string;
+  /** A closed vocabulary; missing where it is not a rule that stands in the way. */
+  rule?: string;
+  /** `never`: no change of load makes it possible, only another cluster or another request does. */
+  when?: 'not-now' | 'never';
+  /** What somebody could change. */
+  advice?: string;
+}
+
+/** A plan over the running cluster; what is not to be done, or cannot be, is in `rejected`. */
 export interface ClusterPlanView {
   id: string;
-  kind: 'balance' | 'drain';
-  /** Of a drain: the node. */
+  kind: PlanKindName;
+  /** Of a drain, a restore, an evacuation: the node. */
   node: string | null;
   /** Names the state of the cluster that it was made from. */
   snapshot: string;
   steps: ClusterPlanStep[];
-  /** Processes waiting for a CPU, as reckoned, before and after. */
-  gain: { strainBefore: number; strainAfter: number; summary: string };
+  /** As reckoned, before and after: processes waiting for a CPU, watts, nodes on, vCPUs wanted and not held. */
+  gain: {
+    strainBefore: number;
+    strainAfter: number;
+    wattsBefore: number;
+    wattsAfter: number;
+    nodesOnBefore: number;
+    nodesOnAfter: number;
+    unmetCpuBefore: number;
+    unmetCpuAfter: number;
+    summary: string;
+  };
   cost: { moves: number; bytes: number; pauseMs: number; seconds: number; summary: string };
-  rejected: { what: string; reason: string }[];
+  rejected: PlanRejectionView[];
+  /** A request, the planner by itself, or a schedule. */
+  origin: 'request' | 'automatic' | 'schedule';
   requestedBy: string;
   createdAt: string;
   /** After this it is refused, and is to be made anew. */
@@ -179,15 +292,29 @@ export interface ClusterPlanView {
   operation: string | null;
 }
 
-/** The result of an operation `plan.apply`. */
+/** The result of an operation `plan.apply`, also of one that failed or was cancelled. */
 export interface PlanOutcome {
   plan: string;
   kind: ClusterPlanView['kind'];
   node: string | null;
   moved: { drvm: string; pid: number; from: string; to: string; bytes: number; pauseMs: number }[];
+  slices: {
+    drvm: string;
+    from: string;
+    to: string;
+    processes: number;
+    bytes: number;
+    pauseMs: number;
+    home: boolean;
+  }[];
+  resized: { drvm: string; node: string; before: Amounts; after: Amounts }[];
+  /** Nodes that were closed, opened, switched or removed. */
+  nodes: { node: string; change: 'closed' | 'opened' | 'off' | 'on' | 'removed' }[];
   skipped: { step: string; reason: string }[];
+  /** What failed, and what was not begun because of a cancellation. */
+  notDone: { step: string; reason: string }[];
   /** What the plan left where it is, and why. */
-  stays: { what: string; reason: string }[];
+  stays: PlanRejectionView[];
 }
 
 export interface EventView {
@@ -215,4 +342,57 @@ export interface Problem {
   hint?: string;
   field?: string;
   details?: Record<string, unknown>;
+}
+
+/** When a plan is made and carried out by itself. */
+export interface ScheduleView {
+  name: string;
+  id: string;
+  /** Five fields of cron, in the time zone. */
+  cron: string;
+  timeZone: string;
+  /** As `POST plans` takes it: {kind, node?, mode?}. */
+  plan: { kind: string; node?: string; mode?: string };
+  enabled: boolean;
+  /** What becomes of runs whose time passed while nobody was there to see it. */
+  missed: 'skip' | 'run-once';
+  /** The next five times; empty where the expression names none that is to come, or it is not enabled. */
+  nextRuns: string[];
+  lastRunAt: string | null;
+  lastOutcome: 'started' | 'nothing-to-do' | 'refused' | 'missed' | null;
+  lastDetail: string;
+  lastOperation: string | null;
+  createdBy: string;
+  createdAt: string;
+  generation: number;
+}
+
+export const PLANNER_KINDS = ['balance', 'consolidate', 'reallocate', 'power'] as const;
+export type PlannerKind = (typeof PLANNER_KINDS)[number];
+export const PLANNER_MODES = ['off', 'manual', 'automatic'] as const;
+export type PlannerMode = (typeof PLANNER_MODES)[number];
+
+/** When plans that nobody asked for may be carried out. */
+export interface PlannerWindow {
+  kinds: PlannerKind[];
+  /** `quiet`: not in it; `only`: not outside of it. */
+  effect: 'only' | 'quiet';
+  days: ('mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun')[];
+  /** HH:MM. One that ends before it begins runs past midnight, and belongs to the day on which it begins. */
+  from: string;
+  to: string;
+  timeZone: string;
+}
+
+/** What the planners go by. */
+export interface PlannerSettingsView {
+  modes: Record<PlannerKind, PlannerMode>;
+  /** All values, by their names of docs/policies.md. */
+  policy: Record<string, number | Record<string, number>>;
+  /** Those of them that are not the default. */
+  changed: string[];
+  windows: PlannerWindow[];
+  generation: number;
+  updatedBy: string | null;
+  updatedAt: string | null;
 }

@@ -4,6 +4,8 @@
 
 ALTER TABLE "drvm"
   ADD COLUMN "home_index" INTEGER NOT NULL DEFAULT 0 CHECK ("home_index" BETWEEN 0 AND 1023),
+  -- Grows each time that the home moves: of two containers that say they are it, the one of the higher epoch is.
+  ADD COLUMN "home_epoch" INTEGER NOT NULL DEFAULT 0 CHECK ("home_epoch" >= 0),
   -- The index of the slice that comes next; indexes are not given again while others are left.
   ADD COLUMN "next_slice_index" INTEGER NOT NULL DEFAULT 0;
 

@@ -5,6 +5,7 @@ import {
   type ClusterPlanView,
   Device,
   type DrvmView,
+  type LoanView,
   NetworkInterface,
   type NewTokenView,
   type NodeDetailView,
@@ -13,6 +14,9 @@ import {
   OPERATION_KINDS,
   OPERATION_STATES,
   type OperationView,
+  PLAN_KINDS,
+  type PlanRejectionView,
+  PROBATIONS,
   type Problem,
   ROLES,
   type TenantView,
@@ -77,6 +81,10 @@ export const NodeAnswer = z.object({
   allocated: AmountsAnswer,
   used: AmountsAnswer,
   exclusiveTo: z.string().nullable(),
+  probation: z.enum(PROBATIONS),
+  taints: z.array(z.string()),
+  rack: z.string().nullable(),
+  site: z.string().nullable(),
   labels: z.record(z.string(), z.string()),
   lastSeenAt: time.nullable(),
   agentVersion: z.string(),
@@ -97,6 +105,12 @@ export const TenantAnswer = z.object({
   name: z.string(),
   quota: AmountsAnswer.partial(),
   used: AmountsAnswer,
+  devices: z.object({
+    quota: z.record(z.string(), z.int()),
+    used: z.record(z.string(), z.int()),
+  }),
+  weight: z.number(),
+  dominantShare: z.object({ share: z.number(), class: z.string().nullable() }),
   generation: z.int(),
 }) satisfies z.ZodType<TenantView>;
 
@@ -150,6 +164,20 @@ export const DrvmAnswer = z.object({
   generation: z.int(),
 }) satisfies z.ZodType<DrvmView>;
 
+export const LoanAnswer = z.object({
+  id,
+  node: z.string(),
+  drvm: z.string(),
+  drvmId: id,
+  tenant: z.string(),
+  side: z.enum(['lends', 'borrows']),
+  cpu: z.number(),
+  guaranteedCpu: z.number(),
+  heldCpu: z.number(),
+  ceilingCpu: z.number(),
+  since: time,
+}) satisfies z.ZodType<LoanView>;
+
 export const OperationAnswer = z.object({
   id,
   kind: z.enum(OPERATION_KINDS),
@@ -168,9 +196,9 @@ export const OperationAnswer = z.object({
   result: z.unknown(),
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).nullable(),
   requestedBy: z.string(),
+  deadlineAt: time.nullable().optional(),
   createdAt: time,
   endedAt: time.nullable(),
-  deadlineAt: time.nullable().optional(),
 }) satisfies z.ZodType<OperationView>;
 
 export const DrvmOperationAnswer = z.object({ operation: OperationAnswer, drvm: DrvmAnswer });
@@ -197,8 +225,42 @@ export const PlanAnswer = z.object({
 });
 export type PlanView = z.infer<typeof PlanAnswer>;
 
+const told = {
+  reason: z.string(),
+  why: z
+    .object({ code: z.string(), data: z.record(z.string(), z.union([z.string(), z.number()])) })
+    .optional(),
+  phase: z.int().optional(),
+};
+const sliceMove = {
+  drvm: z.string(),
+  drvmId: id,
+  from: z.string(),
+  fromId: id,
+  to: z.string(),
+  toId: id,
+  guaranteed: AmountsAnswer,
+  ceiling: AmountsAnswer,
+  held: AmountsAnswer,
+  pids: z.array(z.int()),
+  merges: z.boolean(),
+  isPart: z.boolean(),
+  isHome: z.boolean(),
+  bytes: z.number(),
+  pauseMs: z.number(),
+  seconds: z.number(),
+  ...told,
+};
+const ofNode = { node: z.string(), nodeId: id, ...told };
+
 export const ClusterPlanStepAnswer = z.discriminatedUnion('action', [
-  z.object({ action: z.literal('cordon'), node: z.string(), nodeId: id, reason: z.string() }),
+  z.object({ action: z.enum(['cordon', 'uncordon', 'remove-node']), ...ofNode }),
+  z.object({
+    action: z.enum(['power-off', 'power-on']),
+    watts: z.number(),
+    seconds: z.number(),
+    ...ofNode,
+  }),
   z.object({
     action: z.literal('migrate-process'),
     drvm: z.string(),
@@ -210,17 +272,44 @@ export const ClusterPlanStepAnswer = z.discriminatedUnion('action', [
     cpu: z.number(),
     bytes: z.number(),
     pauseMs: z.number(),
-    reason: z.string(),
+    ...told,
+  }),
+  z.object({ action: z.enum(['move-slice', 'rebuild-slice']), ...sliceMove }),
+  z.object({
+    action: z.literal('resize-slice'),
+    drvm: z.string(),
+    drvmId: id,
+    before: AmountsAnswer,
+    after: AmountsAnswer,
+    ...ofNode,
   }),
 ]) satisfies z.ZodType<ClusterPlanStep>;
 
+const PlanRejectionAnswer = z.object({
+  what: z.string(),
+  reason: z.string(),
+  rule: z.string().optional(),
+  when: z.enum(['not-now', 'never']).optional(),
+  advice: z.string().optional(),
+}) satisfies z.ZodType<PlanRejectionView>;
+
 export const ClusterPlanAnswer = z.object({
   id,
-  kind: z.enum(['balance', 'drain']),
+  kind: z.enum(PLAN_KINDS),
   node: z.string().nullable(),
   snapshot: z.string(),
   steps: z.array(ClusterPlanStepAnswer),
-  gain: z.object({ strainBefore: z.number(), strainAfter: z.number(), summary: z.string() }),
+  gain: z.object({
+    strainBefore: z.number(),
+    strainAfter: z.number(),
+    wattsBefore: z.number().default(0),
+    wattsAfter: z.number().default(0),
+    nodesOnBefore: z.number().default(0),
+    nodesOnAfter: z.number().default(0),
+    unmetCpuBefore: z.number().default(0),
+    unmetCpuAfter: z.number().default(0),
+    summary: z.string(),
+  }),
   cost: z.object({
     moves: z.int(),
     bytes: z.number(),
@@ -228,7 +317,8 @@ export const ClusterPlanAnswer = z.object({
     seconds: z.number(),
     summary: z.string(),
   }),
-  rejected: z.array(z.object({ what: z.string(), reason: z.string() })),
+  rejected: z.array(PlanRejectionAnswer),
+  origin: z.enum(['request', 'automatic', 'schedule']),
   requestedBy: z.string(),
   createdAt: time,
   expiresAt: time,

@@ -24,6 +24,7 @@ export function specOf(drvm: SpecifiedDrvm, index: number, limits?: ResourceAmou
     generation: Number(own.specGeneration),
     index,
     home: drvm.homeIndex,
+    homeEpoch: drvm.homeEpoch,
     limits: limits ?? heldOf(own),
     peers: drvm.slices
       .filter(({ leaving, host, port }) => !leaving && host !== null && port !== null)

@@ -159,6 +159,23 @@ export class ContainerWork {
     return rows.filter(({ state }) => state !== 'zombie');
   }
 
+  /** Makes the container `to` the home of the DRVM; the same key twice moves it once. */
+  async moveHome(
+    drvm: SpecifiedDrvm,
+    to: number,
+    requestKey: string,
+    options: SliceChangeOptions,
+  ): Promise<{ bytes: number; pauseMs: number }> {
+    const { nodeId } = homeSliceOf(drvm);
+    const answer = await this.call(nodeId, drvm.id, 'home.move', { to, requestKey }, options);
+    const { home, homeEpoch, bytes, pauseMs } = answer;
+    await this.database.unrestricted.drvm.updateMany({
+      where: { id: drvm.id, homeEpoch: { lt: homeEpoch } },
+      data: { homeIndex: home, homeEpoch },
+    });
+    return { bytes, pauseMs };
+  }
+
   async call<M extends ContainerMethod>(
     nodeId: string,
     drvmId: string,

@@ -432,9 +432,19 @@ export class SliceChanges {
     const drvm = await this.work.drvm(record.drvmId);
     const source = drvm.slices.find(({ id }) => id === sliceId);
     if (source?.index !== drvm.homeIndex) return;
-    throw new DrvsError('StateConflict', `the home of ${drvm.name} cannot leave ${source.node.name}`, {
-      hint: 'Its servers and files are there.',
-    });
+    const details = Details.parse(record.details);
+    const others = drvm.slices.filter(
+      ({ id, leaving, certificate }) => id !== sliceId && !leaving && certificate !== null,
+    );
+    const target =
+      others.find(({ id }) => id === details.sliceId) ??
+      others.sort((a, b) => b.heldDiskGiB - a.heldDiskGiB || b.heldMemoryMiB - a.heldMemoryMiB)[0];
+    if (!target) return;
+    const { bytes, pauseMs } = await this.work.moveHome(drvm, target.index, record.id, options);
+    moved.home = true;
+    moved.bytes += bytes;
+    moved.pauseMs = Math.max(moved.pauseMs, pauseMs);
+    await this.records.note(record, record.stage, { ...details, moved });
   }
 
   /** Does the work of a change until it is done or its time is over; then, or at an error that will not pass, gives it back. */
@@ -506,6 +516,10 @@ export class SliceChanges {
       const from = drvm.slices.find(({ id }) => id === sliceId)?.node.name;
       const to = drvm.slices.find(({ id }) => id === sourceId)?.node.name;
       if (from === undefined || to === undefined) return;
+      const source = drvm.slices.find(({ id }) => id === sourceId);
+      const target = drvm.slices.find(({ id }) => id === sliceId);
+      if (source && target?.index === drvm.homeIndex)
+        await this.work.moveHome(drvm, source.index, `${record.id}.back`, options);
       const away = (await this.work.processes(record.drvmId, options)).filter(({ node }) => node === from);
       if (away.length === 0) return;
       const targets = new Map(away.map(({ pid }) => [pid, to]));

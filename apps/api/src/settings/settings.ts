@@ -91,6 +91,11 @@ export const SETTINGS = {
     default: 800,
     about: 'days that what was held and used is kept',
   }),
+  'lending.enabled': setting({
+    schema: z.boolean(),
+    default: true,
+    about: 'whether CPU that idle DRVMs are guaranteed is lent to those that want more',
+  }),
 } as const;
 
 export type SettingKey = keyof typeof SETTINGS;
