@@ -13,6 +13,7 @@ const checks = {
   'lint and format': [bin('biome'), 'ci', '--diagnostic-level=error', '.'],
   'import directions': [bin('depcruise'), '--config', '.dependency-cruiser.mjs', 'apps', 'libs', 'test'],
   'dead code': [bin('knip'), '--no-progress'],
+  'promises of the API': [process.execPath, 'scripts/check-api.mjs'],
 };
 
 function run([command, ...args]) {
