@@ -44,6 +44,11 @@ export class TestCluster {
     if (!response.ok) throw new Error(`enrolment of ${name}: HTTP ${response.status}`);
     await agent.connect();
     this.agents.push(agent);
+    // It gets nothing before its burn-in check is through.
+    await until(`the check of ${name}`, async () => {
+      const node = await this.database.unrestricted.node.findUnique({ where: { name } });
+      return node !== null && node.probation !== 'pending';
+    });
     return agent;
   }
 

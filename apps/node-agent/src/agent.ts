@@ -21,6 +21,7 @@ import type { AgentConfig } from './config.js';
 import type { Credential, DataFolder } from './data-folder.js';
 import { EnergyMeter } from './energy/energy-meter.js';
 import { EnrolmentRefused, enrol } from './enrolment/enrol.js';
+import { checkNode } from './inventory/check.js';
 import { discoverHost, offeredShare } from './inventory/discover.js';
 import { UsageMeter } from './inventory/usage.js';
 import { type CgroupFindings, detectCgroups } from './limits/detect.js';
@@ -247,6 +248,7 @@ export class Agent {
       await supervisor.remove(drvmId);
       return {};
     });
+    serve('node.check', () => checkNode(this.data.path));
     serve('drvm.list', () => supervisor.list());
     serve('container.call', ({ drvmId, method, params }, context) =>
       supervisor.get(drvmId).call(method, params, context),

@@ -48,6 +48,8 @@ export type Device = z.infer<typeof Device>;
 /** What an agent found on its host, and the share of it that it offers to DRVMs. */
 export const NodeInventory = z.object({
   hostname: z.string(),
+  /** The same for all agents on one running host, and for no others. */
+  hostId: z.string().max(100).optional(),
   arch: z.string(),
   os: z.string(),
   kernel: z.string(),

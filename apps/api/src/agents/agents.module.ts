@@ -3,6 +3,7 @@ import { OperationsModule } from '../operations/operations.module.js';
 import { TelemetryModule } from '../telemetry/telemetry.module.js';
 import { AgentJobProcessor } from './agent-jobs.js';
 import { AgentsService } from './agents.service.js';
+import { BurnIn } from './burn-in.js';
 import { EnrolmentController } from './enrolment.controller.js';
 import { EnrolmentService } from './enrolment.service.js';
 import { LinksModule } from './links.module.js';
@@ -13,7 +14,15 @@ import { Reconciliation } from './reconciliation.js';
 @Module({
   imports: [LinksModule, TelemetryModule, OperationsModule],
   controllers: [EnrolmentController],
-  providers: [AgentsService, AgentJobProcessor, EnrolmentService, NodeReports, NodeWatch, Reconciliation],
+  providers: [
+    AgentsService,
+    AgentJobProcessor,
+    BurnIn,
+    EnrolmentService,
+    NodeReports,
+    NodeWatch,
+    Reconciliation,
+  ],
   exports: [AgentsService],
 })
 export class AgentsModule {}

@@ -37,6 +37,7 @@ import {
   type Reply,
 } from './agent-link.js';
 import { AgentLinks } from './agent-links.js';
+import { BurnIn } from './burn-in.js';
 import { NodeReports } from './node-reports.js';
 import { Reconciliation } from './reconciliation.js';
 import { refuseUpgrade, routeUpgrades } from './upgrade-router.js';
@@ -67,6 +68,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     private readonly reports: NodeReports,
     private readonly reconciliation: Reconciliation,
     private readonly telemetry: TelemetryIngest,
+    private readonly burnIn: BurnIn,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -173,6 +175,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
   /** What the node holds is compared with the ledger at once; the heartbeats do it from then on. */
   async #greet(link: AgentLink): Promise<void> {
     await this.reports.seen(link.nodeId);
+    this.#supervise(this.burnIn.checkIfPending(link));
     const { result } = await link.call('drvm.list', {});
     await this.#report(link, result);
   }

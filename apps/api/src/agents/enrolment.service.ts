@@ -12,6 +12,7 @@ import type { Actor } from '../auth/actor.js';
 import { newSecret, sha256 } from '../auth/secrets.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
+import { recordFound } from '../nodes/found-devices.js';
 import { AgentLinks } from './agent-links.js';
 
 /**
@@ -75,7 +76,7 @@ export class EnrolmentService {
     const known = await tx.node.findUnique({ where: { name }, select: { id: true, lastSeenAt: true } });
     const shared = { credentialHash, inventory: asJson(inventory), agentVersion: inventory.agentVersion };
     if (!known) {
-      const { id } = await tx.node.create({ data: { name, ...shared }, select: { id: true } });
+      const { id } = await tx.node.create({ data: { name, ...shared, probation: 'pending' }, select: { id: true } });
       await applyInventory(tx, id, inventory);
       return id;
     }
@@ -113,6 +114,7 @@ export async function applyInventory(
   nodeId: string,
   inventory: NodeInventory,
 ): Promise<string[]> {
+  await recordFound(tx, nodeId, inventory);
   const short: string[] = [];
   for (const resourceClass of RESOURCE_CLASSES) {
     const total = inventory.offered[resourceClass];

@@ -1,6 +1,9 @@
 /** SQLSTATEs that the ledger raises (see the migration). */
 export const CAPACITY_EXCEEDED = 'DR001';
 export const EXCLUSIVITY_VIOLATED = 'DR002';
+export const NOT_IN_STEP = 'DR004';
+export const NOT_APART = 'DR005';
+export const DEVICE_NOT_TO_BE_HAD = 'DR006';
 export const UNIQUE_VIOLATION = '23505';
 export const FOREIGN_KEY_VIOLATION = '23503';
 const DEADLOCK = '40P01';

@@ -12,6 +12,7 @@ import { sumAmounts, toAmounts } from '../allocations/amounts.js';
 import { type Actor } from '../auth/actor.js';
 import { seesWholeCluster } from '../auth/permissions.js';
 import type { Inventory, Node, Slice } from '../gen/client.js';
+import { placeOf, probationOf, traitsOf } from './node-rules.js';
 
 export const WITH_LEDGER = {
   inventories: true,
@@ -82,6 +83,9 @@ export function nodeViewOf(row: NodeRow, actor: Actor, now = Date.now()): NodeVi
     id: row.id,
     state,
     exclusiveTo: exclusive?.drvm.name ?? null,
+    probation: probationOf(row),
+    taints: seesWholeCluster(actor) ? row.taints : [],
+    ...(seesWholeCluster(actor) ? placeOf(row) : { rack: null, site: null }),
     lastSeenAt: row.lastSeenAt?.toISOString() ?? null,
     agentVersion: row.agentVersion,
     generation: row.generation,
@@ -138,7 +142,7 @@ export function nodeDetailViewOf(row: NodeRow, actor: Actor, now = Date.now()): 
     host: found ? toAmounts(found.host) : view.capacity,
     interfaces: found?.interfaces ?? [],
     devices: found?.devices ?? [],
-    traits: found?.traits ?? [],
+    traits: seesWholeCluster(actor) ? traitsOf(row) : [],
     enforcement: inventory.success
       ? inventory.data.enforcement
       : {

@@ -9,6 +9,7 @@ import { PageQuery } from '../http/paging.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { EnrolmentTokenAnswer, NodeAnswer, NodeDetailAnswer, pageAnswer } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
+import { NodeRemoval } from './lost-node.js';
 import { EnrolmentRequest, NodeChange, NodesService } from './nodes.service.js';
 
 @ApiTags('nodes')
@@ -71,12 +72,23 @@ export class NodesController {
 
   @Delete(':node')
   @HttpCode(204)
-  @Endpoint({ summary: 'Remove it, when it holds nothing', status: 204, ifMatch: true, idempotent: true })
+  @Endpoint({
+    summary: 'Remove it for good: when it holds nothing, or by force when it is lost',
+    query: NodeRemoval,
+    status: 204,
+    problems: ['StateConflict'],
+    ifMatch: true,
+    idempotent: true,
+  })
   remove(
     @CurrentActor() actor: Actor,
     @Param('node') reference: string,
+    @Query(new ZodPipe(NodeRemoval)) { force, confirm }: z.infer<typeof NodeRemoval>,
     @IfMatch() generation: number | null,
   ): Promise<void> {
-    return this.nodes.remove(actor, reference, generation);
+    return this.nodes.remove(actor, reference, generation, {
+      force: force === 'true',
+      confirm: confirm ?? null,
+    });
   }
 }

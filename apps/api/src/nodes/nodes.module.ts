@@ -1,6 +1,14 @@
 import { Module } from '@nestjs/common';
+import { DevicesController } from './devices.controller.js';
+import { DevicesService } from './devices.service.js';
+import { InventoryController } from './inventory.controller.js';
+import { InventoryService } from './inventory.service.js';
 import { NodesController } from './nodes.controller.js';
 import { NodesService } from './nodes.service.js';
 
-@Module({ controllers: [NodesController], providers: [NodesService], exports: [NodesService] })
+@Module({
+  controllers: [NodesController, InventoryController, DevicesController],
+  providers: [NodesService, InventoryService, DevicesService],
+  exports: [NodesService, InventoryService, DevicesService],
+})
 export class NodesModule {}

@@ -5,11 +5,14 @@ import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { newEnrolmentToken } from '../auth/secrets.js';
+import { scopeOf } from '../database/actor-statements.js';
 import { Database, type Transaction } from '../database/database.js';
+import { Gathered } from '../database/gathered.js';
 import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { byReference } from '../http/reference.js';
+import { loseSlices, requireLost } from './lost-node.js';
 import { labelsOf, type NodeRow, nodeDetailViewOf, nodeViewOf, WITH_LEDGER } from './node-view.js';
 
 const DEFAULT_ENROLMENT_SECONDS = 3_600;
@@ -26,6 +29,25 @@ export const NodeChange = z.strictObject({ labels: z.record(LabelKey, z.string()
 
 @Injectable()
 export class NodesService {
+  /** The same page asked for by many at once is read once for all of them. */
+  readonly #pages = new Gathered<Actor, NodeRow[]>((actor, keys) =>
+    this.database.as(actor, async (tx) => {
+      const pages = new Map<string, NodeRow[]>();
+      for (const key of keys) {
+        const [limit, after] = JSON.parse(key) as [number, string | null];
+        const where = after === null ? {} : { name: { gt: after } };
+        const rows = await tx.node.findMany({
+          where,
+          orderBy: { name: 'asc' },
+          take: limit + 1,
+          include: WITH_LEDGER,
+        });
+        pages.set(key, rows);
+      }
+      return pages;
+    }),
+  );
+
   constructor(
     private readonly database: Database,
     private readonly audit: AuditService,
@@ -44,16 +66,9 @@ export class NodesService {
   ): Promise<Page<T>> {
     requirePermission(actor, 'node:read');
     const after = decodeCursor(cursor);
-    const rows = await this.database.as(actor, (tx) =>
-      tx.node.findMany({
-        where: after === null ? {} : { name: { gt: after } },
-        orderBy: { name: 'asc' },
-        take: limit + 1,
-        include: WITH_LEDGER,
-      }),
-    );
+    const rows = await this.#pages.load(scopeOf(actor), actor, JSON.stringify([limit, after]));
     return pageOf(
-      rows,
+      rows ?? [],
       limit,
       (row) => row.name,
       (row) => view(row, actor),
@@ -116,27 +131,37 @@ export class NodesService {
     });
   }
 
-  /** Its agent's credential ends with it. */
-  async remove(actor: Actor, reference: string, generation: number | null): Promise<void> {
+  /**
+   * For good: its agent's credential ends with it. A node that holds something is removed only by force, when it is
+   * lost: its slices go with it, and the DRVMs that had them are told so.
+   */
+  async remove(
+    actor: Actor,
+    reference: string,
+    generation: number | null,
+    loss: { force: boolean; confirm: string | null } = { force: false, confirm: null },
+  ): Promise<void> {
     requirePermission(actor, 'node:write');
-    await this.database.as(actor, async (tx) => {
-      const row = await findNode(tx, reference);
+    const { id } = await this.database.as(actor, (tx) => findNode(tx, reference));
+    await this.database.system(async (tx) => {
+      await tx.$queryRaw`SELECT 1 FROM inventory WHERE node_id = ${id}::uuid ORDER BY class FOR UPDATE`;
+      const row = await findNode(tx, id);
       requireGeneration(`the node ${row.name}`, generation, row.generation);
-      if (row.slices.length > 0) {
-        const holders = [...new Set(row.slices.map(({ drvm }) => drvm.name))];
-        throw new DrvsError('StateConflict', `the node ${row.name} holds slices of ${holders.join(', ')}`, {
-          hint: 'Delete these DRVMs first.',
-          details: { drvms: holders },
-        });
+      const holders = [...new Set(row.slices.map(({ drvm }) => drvm.name))];
+      if (holders.length > 0) {
+        requireLost(row, holders, loss);
+        await loseSlices(tx, row, actorLabel(actor));
       }
-      await tx.node.delete({ where: { id: row.id } });
+      await tx.node.delete({ where: { id } });
       await this.events.record(tx, {
         kind: 'node.removed',
-        nodeId: row.id,
+        nodeId: id,
         node: row.name,
-        text: `${actorLabel(actor)} removed the node ${row.name}`,
+        text: `${actorLabel(actor)} removed the node ${row.name}${holders.length > 0 ? `, with what was left there of ${holders.join(', ')}` : ''}`,
       });
-      await this.audit.append(tx, actor, 'node.remove', `node/${row.name}`, null, {});
+      await this.audit.append(tx, actor, 'node.remove', `node/${row.name}`, null, {
+        ...(holders.length > 0 ? { lost: holders } : {}),
+      });
     });
   }
 }

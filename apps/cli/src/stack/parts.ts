@@ -246,7 +246,7 @@ function leftContainers(agentData: string): boolean {
 /** What the API says of the nodes, asked once for all agents. */
 class NodeStates {
   #askedAt = Number.NEGATIVE_INFINITY;
-  #answer: Promise<Map<string, NodeView['state']> | string> = Promise.resolve('not asked yet');
+  #answer: Promise<Map<string, NodeView> | string> = Promise.resolve('not asked yet');
 
   constructor(readonly settings: StackSettings) {}
 
@@ -258,8 +258,13 @@ class NodeStates {
     }
     const states = await this.#answer;
     if (typeof states === 'string') return { isHealthy: false, detail: states };
-    const state = states.get(name);
-    if (state === undefined) return { isHealthy: false, detail: 'it has not joined yet' };
+    const node = states.get(name);
+    if (node === undefined) return { isHealthy: false, detail: 'it has not joined yet' };
+    const { state, probation } = node;
+    if (state === 'up' && probation === 'pending')
+      return { isHealthy: false, detail: 'its check is under way' };
+    if (state === 'up' && probation === 'failed')
+      return { isHealthy: true, detail: `up, but its check failed: see drvs node check ${name}` };
     return state === 'down' || state === 'off'
       ? {
           isHealthy: false,
@@ -268,7 +273,7 @@ class NodeStates {
       : { isHealthy: true, detail: state === 'up' ? 'up' : `up (${state})` };
   }
 
-  async #ask(): Promise<Map<string, NodeView['state']> | string> {
+  async #ask(): Promise<Map<string, NodeView> | string> {
     const token = await adminToken(this.settings.folder);
     if (token === null) return 'there is no administrator token yet';
     const { status, text } = await probe(`${urlOf(this.settings.stack.port)}/api/v1/nodes?limit=500`, token);
@@ -276,7 +281,7 @@ class NodeStates {
       return 'its state cannot be asked: the token in secrets/admin-token is revoked or expired';
     if (status !== 200) return `its state cannot be asked: ${status ?? text}`;
     const page = JSON.parse(text) as { items: NodeView[] };
-    return new Map(page.items.map(({ name, state }) => [name, state]));
+    return new Map(page.items.map((node) => [node.name, node]));
   }
 }
 

@@ -36,6 +36,8 @@ export function discoverHost(dataFolder: string): HostFacts {
   const all = cpus();
   return {
     hostname: hostname(),
+    // The kernel's own name for this boot: clones of a disk share a machine-id, running kernels share nothing.
+    hostId: readText('/proc/sys/kernel/random/boot_id') ?? undefined,
     arch: arch(),
     os: osName(),
     kernel: release(),
