@@ -6,32 +6,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
-import {
-  DrvsError,
-  ERROR_CODES,
-  type ErrorCode,
-  type OperationView,
-  type Page,
-  type Problem,
-} from '@drvs/contracts';
-import { Agent, type Dispatcher, errors, request } from 'undici';
+import { FOLLOW_RETRY_MS, isPassing, NotReady, problemIn, Retries } from '@drvs/client';
+import { DrvsError, type OperationView, type Page } from '@drvs/contracts';
+import { Agent, type Dispatcher, request } from 'undici';
 import type { Credentials } from '../config-file.js';
 import { Failure } from '../failure.js';
 
-/** How long a first request is tried again while nobody answers: an API that restarts needs about ten seconds. */
-const FIRST_RETRY_MS = 15_000;
-/** Once the API has answered it is known to be there, and to come back. */
-const RETRY_MS = 60_000;
-/** Agents need some seconds to find an API again that was restarted; a node that is down is said to be so after that. */
-const NODE_RETRY_MS = 10_000;
-/** A change whose first sending died with the API is held to be under way there for two minutes. */
-const UNDER_WAY_RETRY_MS = 150_000;
-/** After this long who waits is told so. */
-const TELL_AFTER_MS = 1_000;
-/** How long something that follows (output, an operation, events) waits for the API to come back. */
-export const FOLLOW_RETRY_MS = 10 * 60_000;
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 2_000;
+export { FOLLOW_RETRY_MS, isNodeAway, isPassing, sleep } from '@drvs/client';
+
 /** Answers in JSON are small; more than this is not an answer of the API. */
 const JSON_BYTES_MAX = 64 * 1024 * 1024;
 const HEADERS_TIMEOUT_MS = 60_000;
@@ -60,13 +42,16 @@ type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export class ApiClient {
   readonly #dispatcher: Agent;
-  #hasAnswered = false;
+  readonly #retries: Retries;
 
   /** @param onSilence told when a request waits for an API that does not answer, and (null) when it does again */
   constructor(
     readonly credentials: Credentials,
-    readonly onSilence: (text: string | null) => void = () => undefined,
+    onSilence: (text: string | null) => void = () => undefined,
   ) {
+    this.#retries = new Retries((isSilent) =>
+      onSilence(isSilent && `${this.url} does not answer; trying again`),
+    );
     this.#dispatcher = new Agent({
       headersTimeout: HEADERS_TIMEOUT_MS,
       bodyTimeout: 0,
@@ -138,7 +123,7 @@ export class ApiClient {
     else if (options.body !== undefined) headers['content-type'] = 'application/json';
     const json = options.body === undefined ? undefined : JSON.stringify(options.body);
 
-    return this.#retrying(options, async () => {
+    const attempt = async (): Promise<Dispatcher.ResponseData> => {
       const response = await request(url, {
         method,
         headers,
@@ -148,40 +133,13 @@ export class ApiClient {
       });
       if (response.statusCode >= 400) throw await problemOf(response, this.url);
       return response;
-    });
-  }
-
-  async #retrying<T>(options: RequestOptions, attempt: () => Promise<T>): Promise<T> {
-    const began = performance.now();
-    let isTold = false;
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-      try {
-        const answer = await attempt();
-        this.#hasAnswered = true;
-        if (isTold) this.onSilence(null);
-        return answer;
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        const patienceMs = options.retryMs === 0 ? 0 : this.#patienceMs(error, options.retryMs);
-        if (performance.now() + pause > began + patienceMs) {
-          if (isTold) this.onSilence(null);
-          throw isPassing(error) ? unreachable(this.url, error) : error;
-        }
-        if (performance.now() - began > TELL_AFTER_MS) {
-          isTold = true;
-          this.onSilence(`${this.url} does not answer; trying again`);
-        }
-        await sleep(pause, options.signal);
-      }
+    };
+    try {
+      return await this.#retries.run(attempt, options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw isPassing(error) ? unreachable(this.url, error) : error;
     }
-  }
-
-  /** How long this failure may be tried again; 0 for an answer that would be the same. */
-  #patienceMs(error: unknown, wanted: number | undefined): number {
-    if (isPassing(error)) return wanted ?? (this.#hasAnswered ? RETRY_MS : FIRST_RETRY_MS);
-    if (isNodeAway(error)) return NODE_RETRY_MS;
-    const isUnderWay = error instanceof DrvsError && typeof error.details?.retryAfterSeconds === 'number';
-    return isUnderWay && error.code === 'OperationUnderWay' ? UNDER_WAY_RETRY_MS : 0;
   }
 
   /**
@@ -207,53 +165,6 @@ export class ApiClient {
     }
   }
 }
-
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', onAbort);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', onAbort, { once: true });
-  });
-}
-
-/** Nobody there, or there and not ready: worth another try. */
-const PASSING_CODES = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'UND_ERR_SOCKET',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_CLOSED',
-  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
-]);
-
-class NotReady extends Error {}
-
-/** True for failures of the way to the API, which say nothing about what was asked. */
-export function isPassing(error: unknown): boolean {
-  if (error instanceof NotReady) return true;
-  if (error instanceof AggregateError) return error.errors.some(isPassing);
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  return (
-    error instanceof errors.SocketError ||
-    (code !== undefined && PASSING_CODES.has(code)) ||
-    (error instanceof Error && /^(terminated|other side closed|aborted)$/.test(error.message))
-  );
-}
-
-/** The API is there, the node behind it is not (yet). */
-export const isNodeAway = (error: unknown): boolean =>
-  error instanceof DrvsError && (error.code === 'NodeUnreachable' || error.code === 'ContainerUnreachable');
 
 function unreachable(url: string, cause: unknown): Failure {
   const reason = cause instanceof AggregateError ? cause.errors[0] : cause;
@@ -282,23 +193,11 @@ async function readAll(body: Readable): Promise<string> {
 async function problemOf(response: Dispatcher.ResponseData, url: string): Promise<Error> {
   const { statusCode } = response;
   const text = await readAll(response.body).catch(() => '');
-  let problem: Partial<Problem> = {};
-  try {
-    problem = JSON.parse(text) as Partial<Problem>;
-  } catch {
-    // A proxy's page, not ours.
+  const problem = problemIn(statusCode, text);
+  if (problem?.code === 'NotAuthenticated' && problem.hint === undefined) {
+    return new DrvsError('NotAuthenticated', problem.message, { hint: signInHint, cause: problem });
   }
-  if (typeof problem.code === 'string' && problem.code in ERROR_CODES) {
-    const hint = problem.code === 'NotAuthenticated' ? (problem.hint ?? signInHint) : problem.hint;
-    return new DrvsError(
-      problem.code as ErrorCode,
-      problem.detail ?? problem.title ?? `status ${statusCode}`,
-      {
-        ...problem,
-        hint,
-      },
-    );
-  }
+  if (problem) return problem;
   if (statusCode === 502 || statusCode === 503 || statusCode === 504) {
     return new NotReady(`status ${statusCode}`);
   }

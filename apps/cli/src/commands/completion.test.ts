@@ -4,7 +4,6 @@ import { Shell } from '../shell.js';
 import { candidatesFor } from './completion.js';
 import { parsePlace } from './copy.js';
 import { parseNodes } from './drvm.js';
-import { serverSentEvents } from './event.js';
 import { parseLabel } from './node.js';
 
 const program = buildProgram(new Shell({}));
@@ -53,14 +52,5 @@ describe('arguments', () => {
     expect(parseLabel('rack=a1=b')).toEqual({ key: 'rack', value: 'a1=b' });
     expect(parseLabel('rack-')).toEqual({ key: 'rack', value: null });
     expect(() => parseLabel('rack')).toThrow(/not a label/);
-  });
-
-  test('server-sent events are put together from their lines', async () => {
-    async function* lines() {
-      yield* [': keep alive', 'id: 7', 'data: {"a":', 'data:1}\r', '', 'event: x', '', 'data: last, cut off'];
-    }
-    const events = [];
-    for await (const event of serverSentEvents(lines())) events.push(event);
-    expect(events).toEqual([{ id: '7', data: '{"a":\n1}' }]);
   });
 });

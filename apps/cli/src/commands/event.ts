@@ -1,7 +1,7 @@
+import { linesIn, serverSentEvents } from '@drvs/client';
 import type { EventView } from '@drvs/contracts';
 import type { Command } from 'commander';
 import { FOLLOW_RETRY_MS, isPassing, sleep } from '../api/client.js';
-import { linesOf } from '../api/output-stream.js';
 import { Exit, Failure } from '../failure.js';
 import { renderTable } from '../output/table.js';
 import type { Shell } from '../shell.js';
@@ -50,7 +50,7 @@ export function registerEvent(program: Command, shell: Shell): void {
             query: { since: last },
             retryMs: FOLLOW_RETRY_MS,
           });
-          for await (const event of serverSentEvents(linesOf(response.body))) {
+          for await (const event of serverSentEvents(linesIn(response.body))) {
             lastHeardAt = performance.now();
             const view = JSON.parse(event.data) as EventView;
             last = event.id ?? view.id;
@@ -101,25 +101,3 @@ export function registerEvent(program: Command, shell: Shell): void {
 
 const where = ({ tenant, drvm, node }: EventView): string =>
   [tenant, drvm, node].filter((part) => part !== null).join('/') || '-';
-
-/** The text/event-stream format (WHATWG HTML, "Server-sent events"): fields by line, an empty line ends an event. */
-export async function* serverSentEvents(
-  lines: AsyncIterable<string>,
-): AsyncGenerator<{ id: string | null; data: string }> {
-  let id: string | null = null;
-  let data: string[] = [];
-  for await (const raw of lines) {
-    const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
-    if (line === '') {
-      if (data.length > 0) yield { id, data: data.join('\n') };
-      data = [];
-      continue;
-    }
-    const at = line.indexOf(':');
-    if (at === 0) continue; // A comment, sent to keep the connection open.
-    const field = at < 0 ? line : line.slice(0, at);
-    const value = at < 0 ? '' : line.slice(at + 1).replace(/^ /, '');
-    if (field === 'data') data.push(value);
-    else if (field === 'id') id = value;
-  }
-}
