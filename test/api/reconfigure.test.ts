@@ -1,6 +1,7 @@
 import {
   type DrvmView,
   DrvsError,
+  type LoanView,
   type OperationView,
   type Problem,
   type ProcessRow,
@@ -8,7 +9,8 @@ import {
 } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
-import type { AgentPeer } from '../support/agent-peer.js';
+import { SliceChanges } from '../../apps/api/src/reconfigure/slice-changes.js';
+import { AgentPeer } from '../support/agent-peer.js';
 import { type ApiAnswer, ApiClient, startApi, type TestApi } from '../support/api.js';
 import { TestCluster, until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
@@ -375,4 +377,200 @@ describe('a stopped DRVM', () => {
     expect(peersOf(one!, drvm)).toEqual(['node1']);
     await ledgerAddsUp();
   });
+});
+
+describe('lending', () => {
+  /** From now on the container of the DRVM on the node uses so much. */
+  function use(agent: AgentPeer, drvmId: string, cpuMilli: number): void {
+    const known = usage.get(agent) ?? new Map<string, number>();
+    known.set(drvmId, cpuMilli);
+    usage.set(agent, known);
+    agent.beat = () => {
+      const now = Date.now();
+      for (const [id, state] of agent.containers) {
+        const wanted = usage.get(agent)?.get(id) ?? 0;
+        const milli = Math.min(wanted, agent.specs.get(id)?.limits.cpuMilli ?? 0);
+        const before = since.get(`${agent.name}/${id}`) ?? now;
+        since.set(`${agent.name}/${id}`, now);
+        agent.containers.set(id, { ...state, cpuMs: state.cpuMs + ((now - before) * milli) / 1000 });
+      }
+      AgentPeer.prototype.beat.call(agent);
+    };
+  }
+  const usage = new Map<AgentPeer, Map<string, number>>();
+  const since = new Map<string, number>();
+  const loans = async (): Promise<LoanView[]> =>
+    (await api.admin.get<{ items: LoanView[] }>('/loans')).expect(200).items;
+
+  test('gives an idle owner’s CPU to who wants more, and all of it back when the owner wakes', async () => {
+    const [one] = await nodes('node1');
+    const owner = await create({ cpu: 2, nodes: 1 });
+    const { operation, drvm: made } = (
+      await api.admin.post<{ operation: OperationView; drvm: DrvmView }>('/drvms', {
+        name: 'quimica',
+        tenant: 'physics',
+        cpu: 2,
+        memoryMiB: 512,
+        nodes: 1,
+      })
+    ).expect(202);
+    await ended(operation);
+    use(one!, owner.id, 10);
+    use(one!, made.id, 4000);
+    const patch = await api.admin.patch<OperationView>('/drvms/quimica', { ceiling: { cpu: 3.5 } });
+    expect(await ended(patch.expect(202))).toMatchObject({ state: 'succeeded' });
+    await until('it has borrowed up to its ceiling', () => limitsOf(one!, made)?.cpuMilli === 3500);
+    expect(limitsOf(one!, owner)?.cpuMilli).toBe(500);
+    expect(await loans()).toMatchObject([
+      { drvm: 'quimica', node: 'node1', side: 'borrows', cpu: 1.5, heldCpu: 3.5, ceilingCpu: 3.5 },
+      { drvm: 'fisica', node: 'node1', side: 'lends', cpu: 1.5, guaranteedCpu: 2 },
+    ]);
+    await ledgerAddsUp();
+    use(one!, owner.id, 2000);
+    await until('the owner has its guarantee again', () => limitsOf(one!, owner)?.cpuMilli === 2000);
+    await until('the borrower has its guarantee', () => limitsOf(one!, made)?.cpuMilli === 2000);
+    expect(await loans()).toEqual([]);
+    const kinds = await database.unrestricted.event.findMany({
+      where: { kind: { startsWith: 'loan.' }, drvmId: { in: [owner.id, made.id] } },
+    });
+    expect(kinds.map(({ kind, drvm }) => `${kind} ${drvm}`).sort()).toEqual([
+      'loan.lent fisica',
+      'loan.lent quimica',
+      'loan.returned fisica',
+      'loan.returned quimica',
+    ]);
+    await ledgerAddsUp();
+  });
+
+  test('ends for a new DRVM that the ledger has room for, and when it is switched off', async () => {
+    const [one] = await nodes('node1');
+    const drvm = await create({ cpu: 1, nodes: 1 });
+    use(one!, drvm.id, 4000);
+    await ended((await ask({ ceiling: { cpu: 4 } })).expect(202));
+    await until('it has borrowed', () => limitsOf(one!, drvm)?.cpuMilli === 4000);
+    const { operation } = (
+      await api.admin.post<{ operation: OperationView }>('/drvms', {
+        name: 'quimica',
+        tenant: 'physics',
+        cpu: 2,
+        memoryMiB: 512,
+        nodes: 1,
+      })
+    ).expect(202);
+    await ended(operation);
+    await until('it holds less', () => (limitsOf(one!, drvm)?.cpuMilli ?? 0) <= 2000);
+    await ledgerAddsUp();
+    (await api.admin.send('PUT', '/settings/lending.enabled', { value: false })).expect(200);
+    await until('it holds what is guaranteed', () => limitsOf(one!, drvm)?.cpuMilli === 1000);
+    expect(await loans()).toEqual([]);
+    (await api.admin.send('DELETE', '/settings/lending.enabled')).expect(200);
+  });
+});
+
+describe('a slice that moves', () => {
+  test('takes its processes and the home along, and is given back when that fails', async () => {
+    const [one, two, three] = await nodes('node1', 'node2', 'node3');
+    const drvm = await create();
+    processes = [row(5, 'node1'), row(6, 'node2')];
+    const changes = api.app.get(SliceChanges, { strict: false });
+    const operationId = await runningOperation();
+    const options = { key: 'k', withinMs: 60_000, signal: new AbortController().signal, operationId };
+    const change = { drvmId: drvm.id, from: one!.nodeId, to: three!.nodeId };
+    let fails = true;
+    const calls = one!.containerCall;
+    one!.containerCall = (id, method, params, context) => {
+      if (method !== 'home.move') return calls(id, method, params, context);
+      if (fails) throw new DrvsError('InsufficientResources', 'the files do not fit');
+      return { home: params.to, homeEpoch: 1, bytes: 5000, files: 3, pauseMs: 7, totalMs: 9, rounds: 1 };
+    };
+    await expect(changes.move(change, options)).rejects.toMatchObject({ code: 'InsufficientResources' });
+    expect(processes[0]?.node).toBe('node1');
+    expect(three!.containers.has(drvm.id)).toBe(false);
+    expect((await show()).nodes.map(({ node }) => node)).toEqual(['node1', 'node2']);
+    await ledgerAddsUp();
+    fails = false;
+    expect(await changes.move(change, options)).toEqual({
+      processes: 1,
+      bytes: 6000,
+      pauseMs: 7,
+      home: true,
+    });
+    // Asked for again, it answers the same and does nothing.
+    expect(await changes.move(change, options)).toEqual({
+      processes: 1,
+      bytes: 6000,
+      pauseMs: 7,
+      home: true,
+    });
+    expect(processes[0]?.node).toBe('node3');
+    expect(one!.containers.has(drvm.id)).toBe(false);
+    for (const agent of [two!, three!]) {
+      const { home, homeEpoch, peers } = agent.specs.get(drvm.id)!;
+      expect([home, homeEpoch, peers.map(({ nodeName }) => nodeName)]).toEqual([3, 1, ['node2', 'node3']]);
+    }
+    await ledgerAddsUp();
+  });
+
+  test('goes on where it was when the process that moved it is no more', async () => {
+    const [, two, three] = await nodes('node1', 'node2', 'node3');
+    const drvm = await create();
+    processes = [row(6, 'node2'), row(7, 'node2')];
+    const changes = api.app.get(SliceChanges, { strict: false });
+    const operationId = await runningOperation();
+    const change = { drvmId: drvm.id, from: two!.nodeId, to: three!.nodeId };
+    for (const method of ['drvm.prepare', 'drvm.start', 'drvm.update', 'drvm.delete'] as const) {
+      const gone = new AbortController();
+      for (const agent of [two!, three!]) {
+        agent.before = (called) => {
+          if (called === method) gone.abort(new Error('killed'));
+        };
+      }
+      const options = { key: method, withinMs: 60_000, signal: gone.signal, operationId };
+      await changes.move(change, options).catch(() => undefined);
+      expect(gone.signal.aborted).toBe(true);
+      for (const agent of [two!, three!]) agent.before = () => undefined;
+    }
+    const options = { key: 'last', withinMs: 60_000, signal: new AbortController().signal, operationId };
+    expect(await changes.move(change, options)).toMatchObject({ processes: 2, bytes: 2000 });
+    expect(processes.map(({ node }) => node)).toEqual(['node3', 'node3']);
+    expect(two!.containers.has(drvm.id)).toBe(false);
+    expect((await show()).nodes.map(({ node }) => node)).toEqual(['node1', 'node3']);
+    await ledgerAddsUp();
+  });
+
+  test('leaves a node that is lost, with what the ledger had of it', async () => {
+    const [one, two, three] = await nodes('node1', 'node2', 'node3');
+    const drvm = await create();
+    two!.disconnect();
+    await database.unrestricted.node.update({
+      where: { id: two!.nodeId },
+      data: { lastSeenAt: new Date(0) },
+    });
+    const changes = api.app.get(SliceChanges, { strict: false });
+    const operationId = await runningOperation();
+    const options = { key: 'k', withinMs: 60_000, signal: new AbortController().signal, operationId };
+    await changes.rebuild({ drvmId: drvm.id, from: two!.nodeId, to: three!.nodeId }, options);
+    expect(peersOf(one!, drvm)).toEqual(['node1', 'node3']);
+    await expect(
+      changes.rebuild({ drvmId: drvm.id, from: one!.nodeId, to: two!.nodeId }, options),
+    ).rejects.toMatchObject({ code: 'StateConflict' });
+    await ledgerAddsUp();
+    // What is left there is removed when it comes back.
+    await two!.connect();
+    await until('it has no container of it any more', () => !two!.containers.has(drvm.id));
+  });
+
+  /** An operation of which the changes are part, as a plan that is carried out. */
+  async function runningOperation(): Promise<string> {
+    const { id } = await database.unrestricted.operation.create({
+      data: {
+        kind: 'plan.apply',
+        state: 'running',
+        subject: 'cluster',
+        requestedBy: 'user/test',
+        startedAt: new Date(),
+      },
+    });
+    return id;
+  }
 });

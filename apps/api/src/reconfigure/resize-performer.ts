@@ -90,7 +90,11 @@ export class ResizePerformer {
       signal,
       operationId,
     });
-    await this.slices.giveBack(operationId, own('open'));
+    await this.slices.giveBack(operationId, own('open')).catch((error: unknown) => {
+      signal.throwIfAborted();
+      // It stays open, and is given back once this operation has ended.
+      this.#logger.warn(`giving back: ${(error as Error).message}`);
+    });
     const done = await this.#done(operationId);
     for (const change of [...changes].reverse()) {
       if (!done.has(`${change.kind} ${change.nodeId}`)) continue;

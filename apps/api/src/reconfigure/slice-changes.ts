@@ -484,9 +484,14 @@ export class SliceChanges {
     const runs = await this.#runs(drvmId);
     if (kind === 'resize') {
       if (runs && before) {
-        await this.work.unlessDown(nodeId, options, (own) =>
+        const told = this.work.unlessDown(nodeId, options, (own) =>
           this.work.update(drvmId, sliceId, own, before.held),
         );
+        await told.catch((error: unknown) => {
+          options.signal.throwIfAborted();
+          // The ledger is right all the same: with its next report the container is found to be behind.
+          this.#logger.warn(`giving back a resize: ${(error as Error).message}`);
+        });
       }
       await this.records.end(record, 'given-back', null, async (tx) => {
         if (before) await writeTerms(tx, sliceId, before);
