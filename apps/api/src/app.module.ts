@@ -29,6 +29,7 @@ import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
+import { UsageModule } from './usage/usage.module.js';
 @Module({})
 export class AppModule {
   static with(config: Config, secretBox: SecretBox): DynamicModule {
@@ -56,6 +57,7 @@ export class AppModule {
         AgentsModule,
         OperationsModule,
         ProcessesModule,
+        UsageModule,
         FilesModule,
         PlansModule,
         ReconfigureModule,

@@ -29,6 +29,10 @@ export const ContainerState = z.object({
   guestMemoryBytes: z.number(),
   processes: z.int(),
   restarts: z.int(),
+  /** Counted since its process started, where the kernel tells: what went to disks and came from them. */
+  io: z.object({ readBytes: z.number(), writtenBytes: z.number(), operations: z.number() }).optional(),
+  /** Counted since its process started: to and from its peers and the world. */
+  network: z.object({ receivedBytes: z.number(), sentBytes: z.number() }).optional(),
   /** What the limits are enforced with, for instance `cpu: cgroup-v1 (500m), memory: cgroup-v1 (512 MiB), pid+mount namespaces`. */
   isolation: z.string(),
   /** The DRVM's home as this container knows it; null while none runs here. */

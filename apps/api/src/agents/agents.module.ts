@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { OperationsModule } from '../operations/operations.module.js';
 import { TelemetryModule } from '../telemetry/telemetry.module.js';
 import { AgentJobProcessor } from './agent-jobs.js';
+import { UsageModule } from '../usage/usage.module.js';
 import { AgentsService } from './agents.service.js';
 import { BurnIn } from './burn-in.js';
 import { EnrolmentController } from './enrolment.controller.js';
@@ -12,7 +13,7 @@ import { NodeWatch } from './node-watch.js';
 import { Reconciliation } from './reconciliation.js';
 
 @Module({
-  imports: [LinksModule, TelemetryModule, OperationsModule],
+  imports: [LinksModule, TelemetryModule, UsageModule, OperationsModule, PowerCoreModule],
   controllers: [EnrolmentController],
   providers: [
     AgentsService,

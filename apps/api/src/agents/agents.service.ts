@@ -27,6 +27,7 @@ import { Database } from '../database/database.js';
 import { toProblem } from '../http/problem.filter.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import { TelemetryIngest } from '../telemetry/telemetry-ingest.js';
+import { UsageMeter } from '../usage/usage-meter.js';
 import { AgentJobProcessor } from './agent-jobs.js';
 import {
   AgentLink,
@@ -68,6 +69,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     private readonly reports: NodeReports,
     private readonly reconciliation: Reconciliation,
     private readonly telemetry: TelemetryIngest,
+    private readonly usage: UsageMeter,
     private readonly burnIn: BurnIn,
   ) {}
 
@@ -154,6 +156,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
       silence.refresh();
       const containers = link.upToDate(heartbeat.containers);
       this.telemetry.take(node.id, heartbeat, containers);
+      this.usage.take(node.id, containers);
       const isKnown = await this.reports.heartbeat(node.id, { ...heartbeat, containers });
       if (isKnown) await this.reconciliation.compare(link, containers);
       else peer.close('the node was removed');

@@ -14,7 +14,9 @@ import type { Column, Resolution } from './resolutions.js';
 import { planQuery, type QueryPlan } from './telemetry-query.js';
 
 const MAX_SERIES = 600;
-const DEFAULT_SPAN_MS = 3_600_000;
+/** Without a beginning: an hour, or so many steps of the step asked for. */
+const DEFAULT_SPAN_SECONDS = 3_600;
+const DEFAULT_POINTS = 240;
 
 export const TelemetryQuery = z.object({
   node: z.string().max(100).optional(),
@@ -122,7 +124,9 @@ export class TelemetryService {
     );
     const { now, upto } = rows[0]!;
     const end = to ? to.getTime() / 1_000 : Math.floor(now) + 1;
-    const begin = from ? from.getTime() / 1_000 : end - DEFAULT_SPAN_MS / 1_000;
+    const begin = from
+      ? from.getTime() / 1_000
+      : end - (step === undefined ? DEFAULT_SPAN_SECONDS : step * DEFAULT_POINTS);
     return planQuery(
       { from: begin, to: end, stepSeconds: step, now },
       ({ name }: Resolution) => upto[name] ?? 0,
