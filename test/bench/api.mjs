@@ -223,6 +223,7 @@ try {
     jobs.serve(nodeId, async () => ({}));
     const { signal } = new AbortController();
     const pool = new pg.Pool({ connectionString: postgres.url, max: 20, options: '-c search_path=bullmq' });
+    pool.on('error', () => undefined);
     const bareQueue = new Queue('bench', { connection: pool }, createPostgresBackend);
     const ended = new Map();
     const bareWorker = new Worker(
@@ -242,9 +243,9 @@ try {
       );
       return (JOBS / (performance.now() - begun)) * 1000;
     };
-    const data = { drvmId: randomUUID() };
+    const data = { operationId: randomUUID(), drvmId: randomUUID(), graceMs: 0 };
     const { own, other } = await inTurn(
-      () => rate((key) => jobs.run(nodeId, 'drvm.stop', { ...data }, { key, withinMs: 60_000, signal })),
+      () => rate((key) => jobs.run(nodeId, 'drvm.stop', data, { key, withinMs: 60_000, signal })),
       () =>
         rate((id) => {
           const done = new Promise((resolve) => ended.set(id, resolve));

@@ -93,6 +93,7 @@ export async function startDrvm({ nodes = 2, memoryMiB = 1024, lostAfterMs = 150
       dvos: 'mol',
       generation: 1,
       index,
+      home: 0,
       limits: { cpuMilli: 1000, memoryMiB, diskGiB: 1, networkMbps: 0 },
       peers,
       authorityCertificate: authority.pem,

@@ -5,7 +5,8 @@ import pg from 'pg';
 import type { Actor } from '../auth/actor.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { type Prisma, PrismaClient } from '../gen/client.js';
-import { ActorReads, READ_WITHIN_MS, type ReadStatement } from './actor-reads.js';
+import { ActorStatements, ANSWER_WITHIN_MS, type Statement } from './actor-statements.js';
+import { Gathered } from './gathered.js';
 import { isRetryable } from './sql-state.js';
 
 export type Transaction = Prisma.TransactionClient;
@@ -16,6 +17,8 @@ const TRANSACTION_TIMEOUT_MS = 20_000;
 /** Deadlocks and serialization failures are done again this often. */
 const TRANSACTION_ATTEMPTS = 6;
 const RETRY_BASE_MS = 10;
+/** A transaction that writes nothing but a record of the log waits for the disk, and with it for all that came before. */
+const FLUSH = { name: 'flush', text: `SELECT pg_logical_emit_message(true, 'drvs', '')` };
 
 /**
  * The door to PostgreSQL.
@@ -24,6 +27,7 @@ const RETRY_BASE_MS = 10;
  *   constraints; whoever calls it has checked the actor before.
  * - `unrestricted`: single statements of the system itself.
  * - `read(actor, statement)`, `readSystem(statement)`: single reads that are asked often, prepared once.
+ * - `change(actor, statement)`: a change that is one statement, and so a transaction by itself.
  * `work` may be run again after a deadlock: it must not do anything but talk to the database; what is to follow a
  * successful end goes through `afterCommit`.
  */
@@ -31,7 +35,12 @@ const RETRY_BASE_MS = 10;
 export class Database implements OnApplicationShutdown {
   readonly unrestricted: PrismaClient;
   readonly pool: pg.Pool;
-  readonly #reads: ActorReads;
+  readonly #reads: ActorStatements;
+  readonly #changes: ActorStatements;
+  readonly #flushed = new Gathered<null, true>(async (_, keys) => {
+    await this.pool.query(FLUSH);
+    return new Map(keys.map((key) => [key, true]));
+  });
   readonly #followUps = new WeakMap<Transaction, (() => void | Promise<void>)[]>();
 
   constructor(@Inject(CONFIG) config: Config) {
@@ -44,7 +53,8 @@ export class Database implements OnApplicationShutdown {
     // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
     this.pool.on('error', () => undefined);
     this.unrestricted = new PrismaClient({ adapter: new PrismaPg(this.pool) });
-    this.#reads = new ActorReads(config.databaseUrl);
+    this.#reads = new ActorStatements(config.databaseUrl, 'read-only');
+    this.#changes = new ActorStatements(config.databaseUrl, 'read-write');
   }
 
   as<T>(actor: Actor, work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -60,20 +70,30 @@ export class Database implements OnApplicationShutdown {
   }
 
   /** One statement that only reads, bound by row-level security to what the actor may see. */
-  read<Row extends pg.QueryResultRow>(
-    actor: Actor,
-    statement: ReadStatement,
-    values: unknown[],
-  ): Promise<Row[]> {
+  read<Row extends pg.QueryResultRow>(actor: Actor, statement: Statement, values: unknown[]): Promise<Row[]> {
     return this.#reads.query<Row>(actor, statement, values);
   }
 
-  /** One statement of the system itself, bound by nothing. */
-  async readSystem<Row extends pg.QueryResultRow>(
-    statement: ReadStatement,
+  /**
+   * One statement that changes something, bound as those of `as`: it stands as a whole or not at all.
+   *
+   * It is on the disk when this resolves, but commits before that: the locks that it took (that of the audit's chain
+   * orders all changes) are not held while the disk turns, and those who wait for the disk share one flush. What is
+   * committed later is never on the disk without what was committed before.
+   */
+  async change<Row extends pg.QueryResultRow>(
+    actor: Actor,
+    statement: Statement,
     values: unknown[],
   ): Promise<Row[]> {
-    const query = { ...statement, values, query_timeout: READ_WITHIN_MS };
+    const rows = await this.#changes.query<Row>(actor, statement, values);
+    await this.#flushed.load('', null, '');
+    return rows;
+  }
+
+  /** One statement of the system itself, bound by nothing. */
+  async readSystem<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[]): Promise<Row[]> {
+    const query = { ...statement, values, query_timeout: ANSWER_WITHIN_MS };
     return (await this.pool.query<Row>(query)).rows;
   }
 
@@ -111,6 +131,7 @@ export class Database implements OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     await this.unrestricted.$disconnect();
     await this.#reads.end();
+    await this.#changes.end();
     if (!this.pool.ended) await this.pool.end();
   }
 }

@@ -1,6 +1,6 @@
 import type { DrvmView } from '@drvs/contracts';
 import type { Actor } from '../auth/actor.js';
-import { scopeOf } from '../database/actor-reads.js';
+import { scopeOf } from '../database/actor-statements.js';
 import { columnsOf } from '../database/columns.js';
 import type { Database } from '../database/database.js';
 import { Gathered } from '../database/gathered.js';
