@@ -81,6 +81,7 @@ try {
       dvos: 'mol',
       generation: 1,
       index: 0,
+      home: 0,
       limits: { cpuMilli: 250, memoryMiB: 256, diskGiB: 1, networkMbps: 10 },
       peers: [{ index: 0, nodeId: 'n', nodeName: 'bench', host: result.host, port: result.port }],
       authorityCertificate: authority.toString('pem'),

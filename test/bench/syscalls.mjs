@@ -74,6 +74,7 @@ const container = new MolContainer({
     dvos: 'mol',
     generation: 1,
     index: 0,
+    home: 0,
     limits: { cpuMilli: 1000, memoryMiB: 512, diskGiB: 4, networkMbps: 0 },
     peers: [{ index: 0, nodeId: 'node1', nodeName: 'node1', host: '127.0.0.1', port: 1 }],
     authorityCertificate: '',

@@ -124,6 +124,18 @@ export class Drvm {
     return (await this.containers[options.at ?? 0]!.call(method, params, context)) as Result<M>;
   }
 
+  /** The bytes of a file. */
+  async read(path: string, at = 0): Promise<Buffer> {
+    const context: RpcContext = {
+      method: 'file.read',
+      body: new Uint8Array(0),
+      signal: new AbortController().signal,
+      chunk: async () => undefined,
+    };
+    const answer = await this.containers[at]!.call('file.read', { path }, context);
+    return Buffer.from((answer as { body: Uint8Array }).body);
+  }
+
   async upload(path: string, bytes: Uint8Array): Promise<void> {
     await this.call('file.write', { path, parents: true, truncate: true, mode: 0o755 }, { body: bytes });
   }

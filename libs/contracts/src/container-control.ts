@@ -30,6 +30,8 @@ export const ContainerSpec = z.object({
   index: z.int().min(0).max(1023),
   /** The index of the container that holds PM, VFS and TTY. A container that knows of a later home goes by that. */
   home: z.int().min(0).max(1023).default(0),
+  /** Grows by one each time that home moves; where two containers are named as home, the higher one is it. */
+  homeEpoch: z.int().min(0).optional(),
   limits: ResourceAmounts,
   /** All containers of the DRVM, this one too. Their indexes may have gaps. */
   peers: z.array(ContainerPeer),
@@ -100,6 +102,25 @@ export const MigrationResult = z.object({
 });
 export type MigrationResult = z.infer<typeof MigrationResult>;
 
+/** The container that is home, with the epoch under which it is. */
+export const HomePlace = z.object({ index: z.int().min(0).max(1023), epoch: z.int().min(0) });
+export type HomePlace = z.infer<typeof HomePlace>;
+
+export const HomeMoveResult = z.object({
+  /** What the next specs are to say: `home` and `homeEpoch`. */
+  home: z.int(),
+  homeEpoch: z.int(),
+  /** Copied over the link, files and state together. */
+  bytes: z.number(),
+  files: z.int(),
+  /** For so long no system call was answered. */
+  pauseMs: z.number(),
+  totalMs: z.number(),
+  /** Copies made while everything ran, and the last one. */
+  rounds: z.int(),
+});
+export type HomeMoveResult = z.infer<typeof HomeMoveResult>;
+
 export const FileStat = z.object({
   path: z.string(),
   kind: z.enum(['file', 'directory', 'symlink', 'device']),
@@ -127,6 +148,8 @@ export const ContainerMethods = {
       residentBytes: z.number(),
       cpuMs: z.number(),
       links: z.array(z.object({ index: z.int(), state: z.enum(['up', 'down']) })),
+      /** Home, as this container knows it. */
+      home: HomePlace.default({ index: 0, epoch: 0 }),
     }),
   },
   /**
@@ -160,6 +183,15 @@ export const ContainerMethods = {
   'process.migrate': {
     params: z.object({ pid: z.int(), to: z.string(), requestKey: z.string().max(200) }),
     result: MigrationResult,
+  },
+  /**
+   * (home) Makes container `to` home: the files, the process table, open files and output move there while programs run,
+   * with a short pause at the end. Refused or failed, all stays where it is. The same key twice gives the same answer;
+   * asked for the container that is home already, it does nothing.
+   */
+  'home.move': {
+    params: z.object({ to: z.int().min(0).max(1023), requestKey: z.string().max(200) }),
+    result: HomeMoveResult,
   },
   /** (home) Writes the body at `offset`, making the file (and with `parents` its directories). `truncate` first. */
   'file.write': {
@@ -214,6 +246,7 @@ export const ContainerEvent = z.object({
     'peer.lost',
     'peer.back',
     'system.restarted',
+    'home.moved',
   ]),
   drvmId: z.string(),
   pid: z.int().nullable(),

@@ -6,6 +6,7 @@ import {
   type ContainerSpec,
   DrvsError,
   DVOS_MEMORY_MIB,
+  type HomePlace,
   type RpcContext,
   type RpcPeer,
   withBody,
@@ -22,7 +23,10 @@ import {
   type Transport,
 } from '@drvs/drvmm-core';
 import { z } from 'zod';
-import { Home } from './home.js';
+import { Home, type HomeState } from './home.js';
+import { elsewhere, homeIsElsewhere } from './home-move/home-methods.js';
+import { closeSeat, HomeMoves, type HomeSeat } from './home-move/home-moves.js';
+import { HomeRecord } from './home-move/home-record.js';
 import { dvosCalls } from './kernel/dvos-calls.js';
 import { type Ending, endingOfSignal } from './kernel/ending.js';
 import { giveMemoryBack } from './kernel/give-memory-back.js';
@@ -38,24 +42,46 @@ import { ProcessJournal } from './process-journal.js';
 import { type Instrument, Programs } from './programs.js';
 import { Pm } from './servers/pm/pm.js';
 import type { Server, ServerPort } from './servers/server.js';
-import { openStorage, type Storage } from './storage.js';
+import { openStorage } from './storage.js';
 import { installSystemPrograms } from './system-programs.js';
 import { wasiCalls, wasiUnstableCalls } from './wasi/index.js';
 
 const MIB = 1_048_576;
 const GIB = 1_024 * MIB;
-const HOME = 0;
 /** Calls of users that are passed on to home: they may wait for the end of a process. */
 const NO_TIMEOUT_MS = Number.POSITIVE_INFINITY;
 /** After a stop, reports of ends get so long to reach home. */
 const REPORTS_GRACE_MS = 2_000;
 const POLL_MS = 20;
 
+/** A call for home that finds it nowhere is made again so often, so far apart: home is moving. */
+const HOME_TRIES = 100;
+const HOME_RETRY_MS = 100;
+
 /** Methods that are about this container, not about the DRVM. */
 const OWN_METHODS: ReadonlySet<ContainerMethod> = new Set([
   'container.status',
   'container.update',
   'container.stop',
+]);
+
+/** These wait for processes, and may take for ever: home does not wait for them when it moves, they are asked again. */
+const WAITING_METHODS: ReadonlySet<ContainerMethod> = new Set([
+  'process.wait',
+  'process.output',
+  'home.move',
+]);
+/** Doing these a second time does no harm: they are asked again when the former home is gone before it answered. */
+const REPEATABLE_METHODS: ReadonlySet<ContainerMethod> = new Set([
+  'process.wait',
+  'process.output',
+  'process.list',
+  'process.migrate',
+  'home.move',
+  'file.read',
+  'file.stat',
+  'file.list',
+  'file.write',
 ]);
 
 export interface MolContainerOptions {
@@ -67,17 +93,19 @@ export interface MolContainerOptions {
   readonly transport: Transport;
   readonly instrument: Instrument;
   readonly emit: (event: ContainerEvent) => void;
+  /** Ends this OS process, for another to begin with what it left. Default: an error that nobody catches. */
+  readonly restart?: (reason: string) => void;
 }
 
 export type ContainerStatus = z.infer<(typeof ContainerMethods)['container.status']['result']>;
 
 /**
- * One container of a DRVM whose DVOS is `mol`: the IPC kernel, the guests of this node, and at home (index 0) the
- * servers PM, VFS and TTY.
+ * One container of a DRVM whose DVOS is `mol`: the IPC kernel, the guests of this node, and at home the servers PM, VFS
+ * and TTY. Which container is home may change at any time (home-move).
  *
- *     agent ──call──▶ MolContainer ──▶ Home (index 0): table, migrations, files, output
+ *     agent ──call──▶ MolContainer ──▶ HomeSeat: table, migrations, files, output
  *                        │  │             │ systask
- *                        │  └─ other index: passed on to home over the control lane
+ *                        │  └─ not home: passed on to home over the control lane
  *                        ▼                ▼
  *                     Kernel: guests ◀── Systask ──▶ system tasks of the other containers
  *                        │ messages
@@ -92,10 +120,15 @@ export class MolContainer {
   readonly #nodes: Nodes;
   readonly #reports: EndReports;
   readonly #programs: Programs;
+  readonly #moves: HomeMoves;
+  readonly #record: HomeRecord;
+  /** Of the sessions with the peers that are up. */
+  readonly #incarnations = new Map<number, string>();
+  /** Ends of processes here that came while home, which is here, was frozen. */
+  #heldEnds: EndedReport[] = [];
   #spec: ContainerSpec;
-  #home: Home | null = null;
-  #storage: Storage | null = null;
-  #journal: ProcessJournal | null = null;
+  /** While this container is home. */
+  #seat: HomeSeat | null = null;
   #state: 'starting' | 'running' | 'stopping' = 'starting';
   #homeIncarnation: string | null = null;
   #stopping: Promise<void> | null = null;
@@ -106,8 +139,10 @@ export class MolContainer {
     const { spec, transport } = options;
     this.#o = options;
     this.#spec = spec;
+    this.#record = new HomeRecord(options.dataFolder, placeIn(spec));
     this.#ipc = new IpcKernel({
       index: spec.index,
+      home: this.#record.place.index,
       network: { send: (peer, frame) => void transport.sendIpc(peer, frame) },
     });
     const container = this;
@@ -145,59 +180,132 @@ export class MolContainer {
       (index) => index === spec.index || transport.isUp(index),
     );
     this.#nodes.setPeers(spec.peers);
-    this.#reports = new EndReports(() => transport.control(0));
+    this.#reports = new EndReports(() => transport.control(this.#moves.place.index));
     this.#programs = new Programs(options.dataFolder, options.instrument);
+    this.#moves = new HomeMoves(
+      {
+        index: spec.index,
+        ipc: this.#ipc,
+        nodes: this.#nodes,
+        programs: this.#programs,
+        control: (peer) => transport.control(peer),
+        incarnationOf: (peer) =>
+          peer === spec.index ? options.incarnation : (this.#incarnations.get(peer) ?? null),
+        diskBytes: () => this.#spec.limits.diskGiB * GIB,
+        seat: () => this.#seat,
+        open: (folder, former) => this.#openSeat(folder, former),
+        take: (seat, incarnations) => this.#takeSeat(seat, incarnations),
+        leave: () => this.#leaveSeat(),
+        homeChanged: () => this.#homeChanged(),
+        thawed: () => this.#giveHeldEnds(),
+        restart: (reason) => this.#restart(reason),
+      },
+      this.#record,
+    );
   }
 
-  get #isHome(): boolean {
-    return this.#spec.index === 0;
+  get #homeIndex(): number {
+    return this.#moves.place.index;
   }
 
   /** @throws DrvsError when the data folder is damaged, Error when the port is taken. */
   async start(): Promise<void> {
     const { dataFolder, transport, emit } = this.#o;
     mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
-    if (this.#isHome) await this.#startHome();
+    if (this.#homeIndex === this.#spec.index) {
+      await this.#programs.open();
+      this.#seat = this.#openSeat(this.#record.folderOf(this.#moves.place.epoch));
+      this.#record.dropFormer();
+    }
     transport.events = {
       ipc: (peer, frame) => this.#ipc.deliver(peer, frame),
       peerUp: (peer, incarnation) => this.#peerUp(peer, incarnation),
       peerLost: (peer, reason) => this.#peerLost(peer, reason),
-      control: (_peer, rpc) => this.#serve(rpc),
+      control: (peer, rpc) => this.#serve(peer, rpc),
     };
     transport.setPeers(this.#spec.peers);
     await transport.start();
     this.#state = 'running';
-    if (this.#journal !== null && this.#journal.former.length > 0) {
+    if (this.#seat !== null && this.#seat.journal.former.length > 0) {
       emit(this.#event('system.restarted', null, this.#spec.index, 'the home container was restarted'));
     }
   }
 
-  async #startHome(): Promise<void> {
-    const { dataFolder, emit } = this.#o;
-    await this.#programs.open();
-    this.#journal = new ProcessJournal(dataFolder);
-    this.#storage = openStorage({
-      dataFolder,
-      diskBytes: this.#spec.limits.diskGiB * 1024 * MIB,
+  /** Opens what a home keeps and binds its servers. With `former`, it goes on where another home stopped. */
+  #openSeat(folder: string, former?: HomeState): HomeSeat {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const journal = new ProcessJournal(folder);
+    const storage = openStorage({
+      dataFolder: folder,
+      diskBytes: this.#spec.limits.diskGiB * GIB,
       port: (endpoint) => this.#portOf(endpoint),
+      handover: former?.vfs,
       onTrouble: (trouble) => {
         this.#trouble = trouble;
       },
     });
-    const { vfs, tty, servers } = this.#storage;
-    installSystemPrograms(vfs);
-    this.#home = new Home({
+    const { vfs, tty, servers } = storage;
+    if (former === undefined) installSystemPrograms(vfs);
+    const home = new Home({
       drvmId: this.#spec.drvmId,
       ipc: this.#ipc,
       nodes: this.#nodes,
       programs: this.#programs,
-      journal: this.#journal,
+      journal,
       vfs,
       tty,
-      emit,
+      emit: this.#o.emit,
+      former,
     });
-    this.#bindServer(new Pm(this.#portOf(PM), this.#home.table, this.#home));
+    this.#bindServer(new Pm(this.#portOf(PM), home.table, home));
     for (const server of servers) this.#bindServer(server);
+    return { home, storage, journal };
+  }
+
+  // ---- home comes and goes
+
+  #takeSeat(seat: HomeSeat, incarnations: ReadonlyMap<number, string | null>): void {
+    this.#seat = seat;
+    this.#homeIncarnation = this.#o.incarnation;
+    seat.storage.vfs.setLimit(this.#spec.limits.diskGiB * GIB);
+    for (const report of this.#reports.takeAll()) seat.home.ended(report);
+    for (const { index } of this.#nodes.all()) {
+      const now = index === this.#spec.index ? this.#o.incarnation : (this.#incarnations.get(index) ?? null);
+      if (now === null || now !== incarnations.get(index)) seat.home.nodeLost(index);
+    }
+    const name = this.#nodes.nameOf(this.#spec.index);
+    this.#o.emit(this.#event('home.moved', null, this.#spec.index, `the home of the DRVM is ${name} now`));
+  }
+
+  #leaveSeat(): void {
+    const seat = this.#seat;
+    this.#seat = null;
+    this.#trouble = null;
+    this.#ipc.dropServers(this.#homeIndex);
+    seat?.home.leave(homeIsElsewhere(this.#moves.place, this.#nodes.nameOf(this.#homeIndex)));
+    if (seat) closeSeat(seat);
+    this.#homeChanged();
+  }
+
+  #homeChanged(): void {
+    this.#homeIncarnation = this.#incarnations.get(this.#homeIndex) ?? null;
+    if (this.#homeIncarnation !== null) return;
+    // It does not hear this container, so it has given its processes up.
+    this.#givenUp(`node lost: the home node ${this.#nodes.nameOf(this.#homeIndex)} does not answer`);
+  }
+
+  #giveHeldEnds(): void {
+    const held = this.#heldEnds;
+    this.#heldEnds = [];
+    for (const report of held) this.#report(report);
+  }
+
+  #restart(reason: string): void {
+    if (this.#o.restart !== undefined) this.#o.restart(reason);
+    else
+      setImmediate(() => {
+        throw new Error(reason);
+      });
   }
 
   /**
@@ -215,9 +323,10 @@ export class MolContainer {
     this.#spec = spec;
     this.#kernel.memoryLimitBytes = guestMemoryBytes(spec);
     this.#kernel.scheduler.cpuMilli = spec.limits.cpuMilli;
-    this.#storage?.vfs.setLimit(spec.limits.diskGiB * 1024 * MIB);
+    this.#seat?.storage.vfs.setLimit(spec.limits.diskGiB * GIB);
     this.#nodes.setPeers(spec.peers);
     this.#o.transport.setPeers(spec.peers);
+    this.#moves.learn(placeIn(spec));
     if (isShrinking) giveMemoryBack();
   }
 
@@ -236,7 +345,7 @@ export class MolContainer {
         'End some of its processes or move them to another node, then shrink it.',
       );
     }
-    const files = this.#storage?.vfs.usage().usedBytes ?? 0;
+    const files = this.#seat?.storage.vfs.usage().usedBytes ?? 0;
     if (limits.diskGiB < before.limits.diskGiB && files > limits.diskGiB * GIB) {
       throw inUse(
         'diskGiB',
@@ -247,11 +356,20 @@ export class MolContainer {
       );
     }
     const stay = new Set(peers.map(({ index }) => index));
-    if (!stay.has(spec.index) || !stay.has(HOME)) {
-      throw new DrvsError('StateConflict', 'the spec leaves out this very container, or the home container');
+    const told = placeIn(spec);
+    const home = told.epoch > this.#moves.place.epoch ? told.index : this.#homeIndex;
+    if (!stay.has(spec.index) || !stay.has(home)) {
+      throw new DrvsError(
+        'StateConflict',
+        `the spec leaves out ${this.#nodes.nameOf(stay.has(home) ? spec.index : home)}, which is ${stay.has(home) ? 'this very container' : 'home'}`,
+        { hint: 'Move home to another node of the DRVM first.' },
+      );
     }
     for (const { index, nodeName } of before.peers) {
-      const count = stay.has(index) ? 0 : (this.#home?.processesOn(index) ?? 0);
+      if (!stay.has(index) && this.#moves.isGoingTo(index)) {
+        throw new DrvsError('OperationUnderWay', `home is moving to ${nodeName}, which the spec leaves out`);
+      }
+      const count = stay.has(index) ? 0 : (this.#seat?.home.processesOn(index) ?? 0);
       if (count === 0) continue;
       throw inUse(
         'processes',
@@ -271,7 +389,7 @@ export class MolContainer {
     const problems = links
       .filter(({ state }) => state === 'down')
       .map(({ index }) => `no link to ${this.#nodes.nameOf(index)}`);
-    if (this.#trouble !== null) problems.push(this.#trouble);
+    for (const trouble of [this.#trouble, this.#moves.trouble]) if (trouble !== null) problems.push(trouble);
     const { user, system } = process.cpuUsage();
     return {
       drvmId: this.#spec.drvmId,
@@ -285,6 +403,7 @@ export class MolContainer {
       residentBytes: process.memoryUsage.rss(),
       cpuMs: Math.round((user + system) / 1000),
       links,
+      home: this.#moves.place,
     };
   }
 
@@ -296,13 +415,15 @@ export class MolContainer {
 
   async #stop(graceMs: number): Promise<void> {
     this.#state = 'stopping';
-    if (this.#home !== null) await this.#home.stopAll(graceMs);
+    this.#moves.close();
+    await this.#moves.passGate();
+    if (this.#seat !== null) await this.#seat.home.stopAll(graceMs);
     else await this.#endGuests(graceMs);
     this.#kernel.close();
     this.#reports.close();
     await this.#o.transport.close();
-    this.#storage?.close();
-    this.#journal?.close();
+    this.#seat?.storage.close();
+    this.#seat?.journal.close();
   }
 
   /** The guests of this node alone: the DRVM goes on without it. */
@@ -326,16 +447,35 @@ export class MolContainer {
     const shape = ContainerMethods[method];
     if (shape === undefined) throw new DrvsError('NotFound', `a container has no method ${String(method)}`);
     const parsed = parse(method, shape.params as z.ZodType, params);
-    if (this.#home === null && !OWN_METHODS.has(method)) return this.#passToHome(method, parsed, context);
-    return this.#perform(method, parsed, context);
+    if (OWN_METHODS.has(method)) return this.#perform(method, parsed, context);
+    const asked = new AskedCall(method, parsed, context);
+    for (let attempt = 1; ; attempt++) {
+      await this.#moves.passGate();
+      const { epoch } = this.#moves.place;
+      try {
+        const answer =
+          this.#seat !== null
+            ? await this.#perform(method, asked.params, asked.context)
+            : await this.#passToHome(method, asked.params, asked.context);
+        return asked.answer(answer);
+      } catch (error) {
+        context.signal.throwIfAborted();
+        const place = elsewhere(error);
+        if (place !== null && place.index !== this.#spec.index) this.#moves.learn(place);
+        const hasMoved = this.#moves.place.epoch > epoch;
+        const isGone = DrvsError.from(error).code === 'NodeUnreachable' && REPEATABLE_METHODS.has(method);
+        if (attempt > HOME_TRIES || (place === null && !(isGone && hasMoved))) throw error;
+        if (!hasMoved) await pause(HOME_RETRY_MS);
+      }
+    }
   }
 
   async #passToHome(method: ContainerMethod, params: unknown, context: RpcContext): Promise<unknown> {
-    const home = this.#o.transport.control(0);
+    const home = this.#o.transport.control(this.#homeIndex);
     if (home === undefined) {
       throw new DrvsError(
         'ContainerUnreachable',
-        `the DRVM’s home node ${this.#nodes.nameOf(0)} does not answer`,
+        `the DRVM’s home node ${this.#nodes.nameOf(this.#homeIndex)} does not answer`,
         {
           hint: 'Look at `drvs node list`; files and processes are managed there.',
         },
@@ -350,6 +490,18 @@ export class MolContainer {
     return body.length > 0 ? withBody(result, body) : result;
   }
 
+  /** A call of another container for the home of the DRVM. It is never passed on again: its asker hears where home is. */
+  async #performForPeer(method: ContainerMethod, params: unknown, context: RpcContext): Promise<unknown> {
+    const parsed = parse(method, ContainerMethods[method].params as z.ZodType, params);
+    await this.#moves.passGate();
+    if (this.#seat === null) throw this.#elsewhere();
+    return this.#perform(method, parsed, context);
+  }
+
+  #elsewhere(): DrvsError {
+    return homeIsElsewhere(this.#moves.place, this.#nodes.nameOf(this.#homeIndex));
+  }
+
   #perform(method: ContainerMethod, params: unknown, context: RpcContext): unknown {
     const p = <M extends ContainerMethod>(_method: M) =>
       params as z.output<(typeof ContainerMethods)[M]['params']>;
@@ -361,9 +513,19 @@ export class MolContainer {
       case 'container.stop':
         return this.stop(p(method).graceMs).then(() => ({}));
     }
-    const home = this.#home!;
-    const { vfs } = this.#storage!;
+    const { home } = this.#seat!;
+    if (WAITING_METHODS.has(method)) return this.#performAtHome(method, params, context);
+    return home.whileUnderWay(() => this.#performAtHome(method, params, context));
+  }
+
+  #performAtHome(method: ContainerMethod, params: unknown, context: RpcContext): unknown {
+    const p = <M extends ContainerMethod>(_method: M) =>
+      params as z.output<(typeof ContainerMethods)[M]['params']>;
+    const { home, storage } = this.#seat!;
+    const { vfs } = storage;
     switch (method) {
+      case 'home.move':
+        return this.#moves.move(p(method).to, p(method).requestKey);
       case 'process.list':
         return home.list();
       case 'process.start':
@@ -403,26 +565,30 @@ export class MolContainer {
 
   // ---- peers
 
-  #serve(rpc: RpcPeer): void {
+  #serve(peer: number, rpc: RpcPeer): void {
     this.#systask.serve(rpc);
-    if (this.#home === null) return;
-    const home = this.#home;
-    rpc.handle(PM_ENDED, (params) => {
-      home.ended(EndedReport.parse(params));
+    rpc.handle(PM_ENDED, async (params) => {
+      const report = EndedReport.parse(params);
+      await this.#moves.passGate();
+      if (this.#seat === null) throw this.#elsewhere();
+      this.#seat.home.ended(report);
       return {};
     });
     for (const method of Object.keys(ContainerMethods) as ContainerMethod[]) {
       if (OWN_METHODS.has(method)) continue;
-      rpc.handle(method, (params, context) => this.call(method, params, context));
+      rpc.handle(method, (params, context) => this.#performForPeer(method, params, context));
     }
+    this.#moves.serve(peer, rpc);
   }
 
   #peerUp(peer: number, incarnation: string): void {
+    this.#incarnations.set(peer, incarnation);
     this.#ipc.peerUp(peer);
-    this.#home?.nodeBack(peer);
-    if (this.#isHome)
+    if (this.#seat !== null) {
+      this.#seat.home.nodeBack(peer);
       this.#o.emit(this.#event('peer.back', null, peer, `${this.#nodes.nameOf(peer)} is heard`));
-    if (peer !== 0) return;
+    }
+    if (peer !== this.#homeIndex) return;
     if (this.#homeIncarnation !== null && this.#homeIncarnation !== incarnation) {
       this.#givenUp('the DRVM’s home container was restarted');
     }
@@ -430,21 +596,23 @@ export class MolContainer {
   }
 
   #peerLost(peer: number, reason: string): void {
+    this.#incarnations.delete(peer);
     this.#ipc.peerLost(peer);
     if (this.#state === 'stopping') return;
+    this.#moves.peerLost(peer);
     // Taken out of the DRVM, it or this one: it had nothing that could be lost, and there is nothing to tell.
     if (!this.#nodes.has(peer) || reason.endsWith(LEFT_DRVM)) {
-      this.#home?.nodeLost(peer);
+      this.#seat?.home.nodeLost(peer);
       return;
     }
     const text = `${this.#nodes.nameOf(peer)} is lost: ${reason}`;
-    if (this.#home !== null) {
+    if (this.#seat !== null) {
       this.#o.emit(this.#event('peer.lost', null, peer, text));
-      this.#home.nodeLost(peer);
-    } else if (peer === 0) {
+      this.#seat.home.nodeLost(peer);
+    } else if (peer === this.#homeIndex) {
       // Home has given up the processes here when the session ended, so they must not go on.
       this.#o.emit(this.#event('peer.lost', null, peer, text));
-      this.#givenUp(`node lost: the home node ${this.#nodes.nameOf(0)} does not answer`);
+      this.#givenUp(`node lost: the home node ${this.#nodes.nameOf(peer)} does not answer`);
     }
   }
 
@@ -454,8 +622,15 @@ export class MolContainer {
   }
 
   #ended({ endpoint, pid }: ProcessIdentity, ending: Ending, cpuMs: number): void {
-    if (this.#home !== null) this.#home.ended({ endpoint, pid, ending: { ...ending }, cpuMs });
-    else this.#reports.add(endpoint, pid, ending, cpuMs);
+    const report = { endpoint, pid, ending: { ...ending }, cpuMs };
+    // What home knows is packed already: it is told when it goes on, here or elsewhere.
+    if (this.#seat !== null && this.#moves.isFrozen) this.#heldEnds.push(report);
+    else this.#report(report);
+  }
+
+  #report(report: EndedReport): void {
+    if (this.#seat !== null) this.#seat.home.ended(report);
+    else this.#reports.add(report.endpoint, report.pid, report.ending, report.cpuMs);
   }
 
   // ---- servers
@@ -489,6 +664,41 @@ export class MolContainer {
     const node = this.#nodes.nameOf(index);
     return { kind, drvmId: this.#spec.drvmId, pid, node, text, at: new Date().toISOString() };
   }
+}
+
+/** What a call for home is, when it is made again: output goes on where it was. */
+class AskedCall {
+  params: unknown;
+  readonly context: RpcContext;
+  #lost = 0;
+
+  constructor(method: ContainerMethod, params: unknown, context: RpcContext) {
+    this.params = params;
+    this.context = context;
+    if (method !== 'process.output') return;
+    this.context = {
+      method,
+      body: context.body,
+      signal: context.signal,
+      chunk: async (chunk, bytes = new Uint8Array(0)) => {
+        const { offset } = chunk as { offset: number };
+        const { offset: wanted } = this.params as { offset: number };
+        await context.chunk(chunk, bytes);
+        this.#lost += Math.max(0, offset - wanted);
+        this.params = { ...(this.params as object), offset: offset + bytes.length };
+      },
+    };
+  }
+
+  /** What was lost before the last asking is no longer in its answer. */
+  answer(answer: unknown): unknown {
+    if (this.context.method !== 'process.output') return answer;
+    return { ...(answer as object), lost: this.#lost };
+  }
+}
+
+function placeIn({ home, homeEpoch = 0 }: ContainerSpec): HomePlace {
+  return { index: home, epoch: homeEpoch };
 }
 
 function guestMemoryBytes({ limits }: ContainerSpec): number {

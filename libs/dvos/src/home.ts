@@ -8,20 +8,22 @@ import {
   type StartProcess,
 } from '@drvs/contracts';
 import { EBUSY, EIO, type IpcKernel, OK } from '@drvs/drvmm-core';
+import { z } from 'zod';
 import { type Ending, endingOfSignal } from './kernel/ending.js';
 import { PAGE_BYTES } from './kernel/process.js';
 import { SIGKILL, SIGTERM, signalNamed } from './kernel/signals.js';
 import type { Counters, EndedReport, NodeCounters } from './kernel/systask.js';
 import { readMeta } from './loader/meta.js';
-import { type MigrationOutcome, Migrations } from './migrations.js';
+import { type MigrationOutcome, Migrations, MigrationsState } from './migrations.js';
 import type { DrvmNode, Nodes } from './nodes.js';
 import { type PlacementCandidate, placeProcess } from './placement.js';
 import type { ProcessJournal } from './process-journal.js';
 import { PROGRAM_BYTES_MOST, type Programs } from './programs.js';
 import type { PmActions } from './servers/pm/pm.js';
-import { PROCESSES_MOST, type ProcessEntry, ProcessTable } from './servers/pm/table.js';
+import { PROCESSES_MOST, type ProcessEntry, ProcessTable, TableSnapshot } from './servers/pm/table.js';
 import type { TtyControl } from './servers/tty/main.js';
 import type { VfsControl } from './servers/vfs/control.js';
+import { VfsHandover } from './servers/vfs/handover.js';
 
 /** Answers to starts kept by their callers' keys. */
 const REQUEST_KEYS_MOST = 10_000;
@@ -45,6 +47,8 @@ export interface HomeOptions {
   readonly vfs: VfsControl;
   readonly tty: TtyControl;
   readonly emit: (event: ContainerEvent) => void;
+  /** What the former home knew: this one goes on where that stopped. Without it, a new life begins. */
+  readonly former?: HomeState;
 }
 
 /**
@@ -59,20 +63,38 @@ export class Home implements PmActions {
   readonly #endWaiters = new Map<number, Set<() => void>>();
   /** Signals for processes that are between two nodes. */
   readonly #heldSignals = new Map<number, number[]>();
+  /** Answers to starts, by their callers' keys. */
+  readonly #started = new Map<string, { pid: number; node: string }>();
+  /** Aborted, with the reason for those who wait here, when another container becomes home. */
+  readonly #leaving = new AbortController();
   #isStopping = false;
   #guestMigrations = 0;
+  /** Calls of users that are being carried out, and signals under way. */
+  #underWay = 0;
 
   constructor(options: HomeOptions) {
     this.#o = options;
-    const { journal } = options;
-    this.table = new ProcessTable({ lastPid: journal.lastPid, lastGeneration: journal.lastGeneration });
+    const { journal, former: state } = options;
+    this.table = state
+      ? ProcessTable.restore(state.table)
+      : new ProcessTable({ lastPid: journal.lastPid, lastGeneration: journal.lastGeneration });
     this.#migrations = new Migrations({
       ipc: options.ipc,
       nodes: options.nodes,
       provide: (index, hash) => this.#provide(options.nodes.at(index), hash, null),
       entryOf: (endpoint) => this.table.byEndpoint(endpoint),
       onFinished: (entry, outcome) => this.#migrated(entry, outcome),
+      former: state?.migrations,
     });
+    if (state) {
+      this.#guestMigrations = state.guestMigrations;
+      for (const [key, answer] of state.starts) {
+        this.#started.set(key, answer);
+        this.#starts.set(key, Promise.resolve(answer));
+      }
+      for (const { pid } of this.table.alive()) options.tty.reopen(pid);
+      return;
+    }
     const now = Date.now();
     for (const former of journal.former) {
       if (former.ending === null) {
@@ -92,6 +114,63 @@ export class Home implements PmActions {
     }
   }
 
+  // ---- moving home
+
+  /** Nothing is being done that began in this home and would end in another. */
+  get isQuiet(): boolean {
+    return this.#underWay === 0 && this.#migrations.isIdle;
+  }
+
+  /** Counts what must be over before home can move. */
+  async whileUnderWay<T>(work: () => T | Promise<T>): Promise<T> {
+    this.#underWay++;
+    try {
+      return await work();
+    } finally {
+      this.#underWay--;
+    }
+  }
+
+  /** Everything that the next home must know and that no file says. Only while quiet. */
+  pack(): HomeState {
+    const { ipc, vfs } = this.#o;
+    return {
+      version: 1,
+      table: this.table.snapshot(),
+      vfs: vfs.handover(),
+      migrations: this.#migrations.pack(),
+      starts: [...this.#started],
+      guestMigrations: this.#guestMigrations,
+      places: [...this.table.alive()].map(({ endpoint, index }) => [
+        endpoint,
+        index,
+        ipc.epochOf(endpoint) ?? 1,
+      ]),
+    };
+  }
+
+  /** Another container is home: who waits here is told so by `moved`, and asks there. */
+  leave(moved: DrvsError): void {
+    this.#migrations.close();
+    this.#leaving.abort(moved);
+  }
+
+  /** @returns the processes that should be on the node and are not among those that it counts. */
+  async missingOn(index: number): Promise<ProcessEntry[]> {
+    const { systask } = this.#o.nodes.at(index);
+    const before = this.table.aliveOn(index).filter(({ state }) => state === 'alive');
+    const { processes } = await systask('systask.counters', {}, { timeoutMs: COUNTERS_TIMEOUT_MS });
+    const present = new Set(processes.map(({ endpoint }) => endpoint));
+    return before.filter(
+      ({ endpoint, state, index: now }) => state === 'alive' && now === index && !present.has(endpoint),
+    );
+  }
+
+  /** Of one whose end was never told. */
+  endMissing(entry: ProcessEntry): void {
+    if (entry.ending === null) this.#end(entry, MISSING);
+  }
+
   // ---- starting
 
   start(params: StartProcess): Promise<{ pid: number; node: string }> {
@@ -101,10 +180,14 @@ export class Home implements PmActions {
     if (started === undefined) {
       started = this.#start(params);
       this.#starts.set(requestKey, started);
-      started.catch(() => this.#starts.delete(requestKey));
+      started.then(
+        (answer) => this.#started.set(requestKey, answer),
+        () => this.#starts.delete(requestKey),
+      );
       for (const oldest of this.#starts.keys()) {
         if (this.#starts.size <= REQUEST_KEYS_MOST) break;
         this.#starts.delete(oldest);
+        this.#started.delete(oldest);
       }
     }
     return started;
@@ -263,16 +346,15 @@ export class Home implements PmActions {
     if (entry.ending === null) {
       await new Promise<void>((resolve) => {
         const stop = this.#onEnd(entry, resolve);
-        signal.addEventListener(
-          'abort',
-          () => {
-            stop();
-            resolve();
-          },
-          { once: true },
-        );
+        const giveUp = () => {
+          stop();
+          resolve();
+        };
+        for (const given of [signal, this.#leaving.signal])
+          given.addEventListener('abort', giveUp, { once: true });
       });
       signal.throwIfAborted();
+      this.#leaving.signal.throwIfAborted();
     }
     return { ...entry.ending! };
   }
@@ -292,12 +374,14 @@ export class Home implements PmActions {
     let wake: () => void = () => {};
     const onAbort = () => wake();
     context.signal.addEventListener('abort', onAbort);
+    this.#leaving.signal.addEventListener('abort', onAbort);
     const stopListening = tty.onOutput((writer) => {
       if (writer === pid) wake();
     });
     const stopWaiting = this.#onEnd(entry, onAbort);
     try {
       for (;;) {
+        this.#leaving.signal.throwIfAborted();
         // Asked before reading: what an ended process has written is there before its end is known.
         const hasEnded = entry.ending !== null;
         const fresh = new Promise<void>((resolve) => {
@@ -320,6 +404,7 @@ export class Home implements PmActions {
       stopListening();
       stopWaiting();
       context.signal.removeEventListener('abort', onAbort);
+      this.#leaving.signal.removeEventListener('abort', onAbort);
     }
   }
 
@@ -366,7 +451,7 @@ export class Home implements PmActions {
 
   /** PmActions: a guest's kill. */
   signal(entry: ProcessEntry, signal: number): void {
-    void this.#deliver(entry, signal).catch(() => undefined);
+    void this.whileUnderWay(() => this.#deliver(entry, signal)).catch(() => undefined);
   }
 
   async #deliver(entry: ProcessEntry, signal: number): Promise<void> {
@@ -446,12 +531,17 @@ export class Home implements PmActions {
   migrate(entry: ProcessEntry, index: number, done: (status: number) => void): void {
     const requestKey = `guest:${entry.endpoint}:${++this.#guestMigrations}`;
     // Never within the guest's own call: it must have been set aside first.
-    setImmediate(() => {
-      this.#move(entry, index, requestKey).then(
-        () => done(OK),
-        (error: unknown) => done(DrvsError.from(error).code === 'MigrationUnderWay' ? EBUSY : EIO),
-      );
+    const answered = new Promise<void>((resolve) => {
+      setImmediate(() => {
+        this.#move(entry, index, requestKey)
+          .then(
+            () => done(OK),
+            (error: unknown) => done(DrvsError.from(error).code === 'MigrationUnderWay' ? EBUSY : EIO),
+          )
+          .finally(resolve);
+      });
     });
+    void this.whileUnderWay(() => answered);
   }
 
   async migrateTo({
@@ -528,7 +618,24 @@ export class Home implements PmActions {
   }
 }
 
+/** What no file of the DRVM says, as it goes from one home to the next. */
+export const HomeState = z.object({
+  version: z.literal(1),
+  table: TableSnapshot,
+  vfs: VfsHandover,
+  migrations: MigrationsState,
+  starts: z.array(z.tuple([z.string(), z.object({ pid: z.int(), node: z.string() })])),
+  guestMigrations: z.int(),
+  /** Endpoint, container, epoch of every process that lives. */
+  places: z.array(z.tuple([z.int(), z.int(), z.int()])),
+});
+export type HomeState = z.infer<typeof HomeState>;
+
 const NODE_LOST = 'node lost';
+const MISSING = endingOfSignal(
+  SIGKILL,
+  'node lost: it ended while the home of the DRVM moved, and how was not told',
+);
 const NEVER_STARTED = endingOfSignal(SIGKILL, 'it could not be started');
 const FORMER_LIFE = endingOfSignal(SIGKILL, 'the DRVM’s home container was restarted');
 

@@ -1,4 +1,4 @@
-import { DrvsError, type ErrorCode, type MigrationResult } from '@drvs/contracts';
+import { DrvsError, type ErrorCode, MigrationResult } from '@drvs/contracts';
 import {
   type IpcKernel,
   MAX_REMEMBERED,
@@ -6,6 +6,7 @@ import {
   type MigrationEffect,
   type MigrationEvent,
 } from '@drvs/drvmm-core';
+import { z } from 'zod';
 import type { Nodes } from './nodes.js';
 import type { ProcessEntry } from './servers/pm/table.js';
 
@@ -20,12 +21,21 @@ import type { ProcessEntry } from './servers/pm/table.js';
 export interface MigrationsOptions {
   readonly ipc: IpcKernel;
   readonly nodes: Nodes;
+  /** What another home knew of migrations before this one. */
+  readonly former?: MigrationsState;
   entryOf(endpoint: ProcessEntry['endpoint']): ProcessEntry | undefined;
   /** Sends the program to a node that may not have it. */
   provide(index: number, programHash: string): Promise<void>;
   /** Told once, before whoever asked gets the answer. */
   onFinished(entry: ProcessEntry, outcome: MigrationOutcome): void;
 }
+
+/** What the next home must know: ids are not given again, and requests that are repeated get the same answer. */
+export const MigrationsState = z.object({
+  nextId: z.int(),
+  results: z.array(z.tuple([z.string(), MigrationResult])),
+});
+export type MigrationsState = z.infer<typeof MigrationsState>;
 
 export type MigrationOutcome =
   | { kind: 'moved'; result: MigrationResult }
@@ -51,7 +61,7 @@ const NO_ANSWER: ReadonlySet<ErrorCode> = new Set(['Timeout', 'NodeUnreachable',
 
 export class Migrations {
   readonly #o: MigrationsOptions;
-  readonly #coordinator = new MigrationCoordinator(Math.floor(Date.now() / 1000) * IDS_PER_SECOND);
+  readonly #coordinator: MigrationCoordinator;
   readonly #waiters = new Map<number, Waiter[]>();
   /** When the image of a migration was complete at its target, and how long it had been frozen by then. */
   readonly #frozen = new Map<number, { frozenMs: number; rounds: number; at: number }>();
@@ -63,6 +73,18 @@ export class Migrations {
 
   constructor(options: MigrationsOptions) {
     this.#o = options;
+    const { former } = options;
+    const first = Math.floor(Date.now() / 1000) * IDS_PER_SECOND;
+    this.#coordinator = new MigrationCoordinator(Math.max(first, former?.nextId ?? 0));
+    for (const [key, result] of former?.results ?? []) this.#results.set(key, result);
+  }
+
+  get isIdle(): boolean {
+    return this.#coordinator.underWay === 0;
+  }
+
+  pack(): MigrationsState {
+    return { nextId: this.#coordinator.nextId, results: [...this.#results] };
   }
 
   /** The answer given to this request before. */

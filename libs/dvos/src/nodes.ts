@@ -65,6 +65,10 @@ export class Nodes {
     return [...this.#byIndex.values()].sort((a, b) => a.index - b.index).map(({ name }) => name);
   }
 
+  all(): DrvmNode[] {
+    return [...this.#byIndex.values()];
+  }
+
   up(): DrvmNode[] {
     return [...this.#byIndex.values()].filter(({ index }) => this.isUpNow(index));
   }

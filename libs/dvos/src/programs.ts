@@ -48,6 +48,12 @@ export class Programs {
     return making;
   }
 
+  /** The instrumented form of a program that was made elsewhere. */
+  async keep(hash: string, instrumented: Uint8Array): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    await this.#write(hash, instrumented);
+  }
+
   async #make(hash: string, program: Uint8Array | null): Promise<Uint8Array> {
     const path = join(this.#folder, `${hash}.wasm`);
     try {
@@ -68,21 +74,26 @@ export class Programs {
       );
     }
     const bytes = await this.instrument(hash, program);
-    const half = join(this.#folder, `${hash}.half`);
-    await writeFile(half, bytes);
-    await rename(half, path);
-    await this.#prune();
+    await this.#write(hash, bytes);
     return bytes;
   }
 
+  async #write(hash: string, bytes: Uint8Array): Promise<void> {
+    const half = join(this.#folder, `${hash}.half`);
+    await writeFile(half, bytes);
+    await rename(half, join(this.#folder, `${hash}.wasm`));
+    await this.#prune();
+  }
+
   async #prune(): Promise<void> {
-    const files = await Promise.all(
-      (await readdir(this.#folder)).map(async (name) => {
-        const path = join(this.#folder, name);
-        const { size, mtimeMs } = await stat(path);
-        return { path, size, mtimeMs };
-      }),
-    );
+    const files: { path: string; size: number; mtimeMs: number }[] = [];
+    for (const name of await readdir(this.#folder)) {
+      // One that is being written counts when it is whole.
+      if (!name.endsWith('.wasm')) continue;
+      const path = join(this.#folder, name);
+      const found = await stat(path).catch(() => null);
+      if (found !== null) files.push({ path, size: found.size, mtimeMs: found.mtimeMs });
+    }
     let total = files.reduce((sum, { size }) => sum + size, 0);
     for (const { path, size } of files.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
       if (total <= DISK_BYTES_MOST) return;

@@ -1,10 +1,12 @@
 import { randomFillSync } from 'node:crypto';
-import { type Endpoint, TTY, VFS } from '@drvs/drvmm-core';
+import { DrvsError } from '@drvs/contracts';
+import { type Endpoint, OK, TTY, VFS } from '@drvs/drvmm-core';
 import type { Server, ServerPort } from './servers/server.js';
 import { HostOutputStore } from './servers/tty/host-output-store.js';
 import { type TtyControl, TtyServer } from './servers/tty/main.js';
 import type { VfsControl } from './servers/vfs/control.js';
-import { HostFileStore } from './servers/vfs/host-store.js';
+import type { VfsHandover } from './servers/vfs/handover.js';
+import { type FileChanges, HostFileStore } from './servers/vfs/host-store.js';
 import { VfsServer } from './servers/vfs/main.js';
 
 export interface StorageOptions {
@@ -12,6 +14,8 @@ export interface StorageOptions {
   /** What the DRVM's files may occupy. */
   readonly diskBytes: number;
   port(endpoint: Endpoint): ServerPort;
+  /** What another home had open. */
+  handover?: VfsHandover;
   /** Why nothing can be stored at present; null: it can again. */
   onTrouble(trouble: string | null): void;
 }
@@ -21,12 +25,16 @@ export interface Storage {
   readonly vfs: VfsControl;
   readonly tty: TtyControl;
   readonly servers: readonly Server[];
+  /** Writes all to the host's files, so that a copy of them is whole. @throws DrvsError when the host does not take it. */
+  flush(): void;
+  /** Tells what changes in files of data from now on; null: no longer. */
+  noteChanges(changes: FileChanges | null): void;
   /** Makes everything durable and lets go of the data folder. */
   close(): void;
 }
 
 /** @throws DrvsError naming the file when what is stored is damaged. */
-export function openStorage({ dataFolder, diskBytes, port, onTrouble }: StorageOptions): Storage {
+export function openStorage({ dataFolder, diskBytes, port, handover, onTrouble }: StorageOptions): Storage {
   const outputStore = new HostOutputStore({ dataFolder, onTrouble });
   const tty = new TtyServer({ port: port(TTY), store: outputStore });
   const fileStore = new HostFileStore({ dataFolder, onTrouble });
@@ -35,11 +43,24 @@ export function openStorage({ dataFolder, diskBytes, port, onTrouble }: StorageO
     store: fileStore,
     devices: { terminal: tty, random: (target) => void randomFillSync(target) },
     limitBytes: diskBytes,
+    handover,
   });
   return {
     vfs: vfs.control,
     tty: tty.control,
     servers: [vfs, tty],
+    flush() {
+      outputStore.flush();
+      if (fileStore.flush() === OK) return;
+      throw new DrvsError(
+        'StateConflict',
+        'the files of the DRVM cannot be written to the disk of its home node',
+        {
+          hint: 'Make room on the disk of that node, then try again.',
+        },
+      );
+    },
+    noteChanges: (changes) => fileStore.noteChanges(changes),
     close() {
       outputStore.close();
       fileStore.close();

@@ -75,6 +75,8 @@ async function run(files: Files): Promise<void> {
     transport,
     instrument: (sha256, module) => link.instrument(sha256, module),
     emit: (event) => link.emit(event),
+    // At once: what runs elsewhere is no longer this container's to end.
+    restart: (reason) => void end(CONTAINER_EXIT.failed, reason),
   });
 
   let isEnding = false;

@@ -230,6 +230,7 @@ export class ContainerSupervisor {
       restarts: this.#restarts,
       io: running ? readIo(running.process.pid) : undefined,
       isolation: running?.isolation ?? '',
+      home: running?.status?.home ?? null,
     };
   }
 

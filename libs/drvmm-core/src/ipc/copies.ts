@@ -1,4 +1,4 @@
-import { ANY, type Endpoint, fixedIndexOf, isEndpoint } from './endpoint.js';
+import { ANY, type Endpoint, isEndpoint, isSystemEndpoint } from './endpoint.js';
 import {
   E2BIG,
   EAGAIN,
@@ -293,7 +293,7 @@ export class Copies {
       this.resume(copy.granter);
     } else if (place !== undefined && place !== peer) {
       this.#sendChunk(copy, at);
-    } else if (fixedIndexOf(copy.granter) !== undefined || !this.#parts.places.mayAskHome()) {
+    } else if (isSystemEndpoint(copy.granter) || !this.#parts.places.mayAskHome()) {
       this.end(copy, EDEADSRCDST);
     } else {
       const length = Math.min(COPY_CHUNK_BYTES, copy.bytes.length - at);

@@ -1,4 +1,4 @@
-import { type Endpoint, fixedIndexOf, isEndpoint } from './endpoint.js';
+import { type Endpoint, fixedIndexOf, isEndpoint, isServerEndpoint, isSystemEndpoint } from './endpoint.js';
 import { EBADCALL, EBADSRCDST, EDEADSRCDST, EMIGRATE, ENOTBIND, OK } from './errors.js';
 import {
   EXPECTS_REPLY,
@@ -75,16 +75,22 @@ export class Delivery {
         this.#parts.copies.takeAnswer(peer, frame);
         return;
       case FrameKind.Locate:
-        if (this.#parts.index !== 0 || !isEndpoint(targetOf(frame))) break;
+        if (this.#parts.index !== this.#parts.home || !isEndpoint(targetOf(frame))) break;
         this.#parts.places.answerLocate(peer, targetOf(frame));
         return;
       case FrameKind.Location:
-        if (peer !== 0 || !this.#parts.places.asked.has(targetOf(frame))) break;
+        if (peer !== this.#parts.home || !this.#parts.places.asked.has(targetOf(frame))) break;
         this.#parts.places.takeLocation(
           targetOf(frame),
           readUnsigned(frame, 28) - 1,
           readUnsigned(frame, 24),
         );
+        return;
+      case FrameKind.Barrier:
+        this.#parts.homeChange.answerBarrier(peer, frame);
+        return;
+      case FrameKind.BarrierAnswer:
+        this.#parts.homeChange.takeBarrierAnswer(peer, frame);
         return;
       case FrameKind.Returned:
         if (frame.length < MESSAGE_END) break;
@@ -104,8 +110,7 @@ export class Delivery {
     const target = targetOf(frame);
     if (!isEndpoint(target) || !isEndpoint(sourceOf(frame))) return false;
     const caller = this.#parts.table.find(target);
-    if (caller === undefined)
-      return !this.#parts.table.arriving.has(target) && fixedIndexOf(target) === undefined;
+    if (caller === undefined) return !this.#parts.table.arriving.has(target) && !isSystemEndpoint(target);
     return caller.sentTo === peer && awaitsReply(caller, sourceOf(frame), sequenceOf(frame));
   }
 
@@ -116,7 +121,7 @@ export class Delivery {
       this.#parts.counters.framesDropped++;
       return;
     }
-    const fixed = fixedIndexOf(source);
+    const fixed = fixedIndexOf(source, this.#parts.home);
     if (fixed !== undefined) {
       if (fixed === peer) this.dispatch(peer, frame);
       else this.refuse(peer, frame);
@@ -147,14 +152,14 @@ export class Delivery {
   speaksFor(peer: number, source: number, frame: Uint8Array): boolean | undefined {
     const place = this.#parts.places.directory.get(source);
     const epoch = epochOf(frame);
-    if (place === undefined) return this.#parts.index === 0 ? false : undefined;
+    if (place === undefined) return this.#parts.index === this.#parts.home ? false : undefined;
     const kind = kindOf(frame);
     const isCall = kind === FrameKind.Send || kind === FrameKind.Cancel;
     if (place.index === peer) {
       if (isCall && epoch > place.heardEpoch) place.heardEpoch = Math.min(epoch, place.epoch);
       return true;
     }
-    if (epoch > place.epoch) return this.#parts.index === 0 ? false : undefined;
+    if (epoch > place.epoch) return this.#parts.index === this.#parts.home ? false : undefined;
     return place.previous === peer && epoch < place.epoch && (!isCall || epoch >= place.heardEpoch);
   }
 
@@ -276,6 +281,11 @@ export class Delivery {
   /** The target is not here: says to the sending kernel where it is, as far as is known. */
   redirect(peer: number, frame: Uint8Array): void {
     const target = targetOf(frame);
+    if (isServerEndpoint(target) && this.#parts.index !== this.#parts.home) {
+      // Servers were here, or will be. Whoever sent this hears of the home from home itself, and sends it there again.
+      this.#parts.counters.framesDropped++;
+      return;
+    }
     const place = this.#parts.places.directory.get(target);
     const isElsewhere = place !== undefined && place.index !== this.#parts.index;
     const hintIndex = isElsewhere ? place.index : -1;
@@ -342,7 +352,7 @@ export class Delivery {
     const isReply = kind === FrameKind.Reply;
     // Only to users, who alone move. Nothing is believed that the peer could not have made itself while the target
     // lived there.
-    const isFit = isEndpoint(source) && isEndpoint(target) && fixedIndexOf(target) === undefined;
+    const isFit = isEndpoint(source) && isEndpoint(target) && !isSystemEndpoint(target);
     if (!isFit || (!isReply && kind !== FrameKind.Notify)) {
       this.#parts.counters.framesDropped++;
       return;
@@ -359,7 +369,7 @@ export class Delivery {
     const hintIndex = readUnsigned(frame, 28) - 1;
     const hintEpoch = readUnsigned(frame, 24);
     if (place === undefined || place.index === peer) {
-      if (this.#parts.index === 0) {
+      if (this.#parts.index === this.#parts.home) {
         this.#parts.counters.framesDropped++;
         return;
       }

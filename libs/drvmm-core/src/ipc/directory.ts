@@ -1,4 +1,4 @@
-import { fixedIndexOf, MAX_SLOTS } from './endpoint.js';
+import { fixedIndexOf, isSystemEndpoint, MAX_SLOTS } from './endpoint.js';
 
 /** Where an endpoint lives. */
 export interface Place {
@@ -16,24 +16,31 @@ const MAX_CACHED_PLACES = 2 * MAX_SLOTS;
 
 /**
  * Endpoint -> container. Home's is the authority and complete; others' are caches, refreshed by asking home.
- * Tasks and servers have fixed places and are not entered.
+ * Tasks have fixed places, servers are at home: they are not entered.
  */
 export class Directory {
   readonly #places = new Map<number, Place>();
 
-  constructor(readonly isAuthority: boolean) {}
+  constructor(
+    private readonly home: () => number,
+    private readonly own: number,
+  ) {}
+
+  get isAuthority(): boolean {
+    return this.home() === this.own;
+  }
 
   get(endpoint: number): Place | undefined {
     return this.#places.get(endpoint);
   }
 
   indexOf(endpoint: number): number | undefined {
-    return fixedIndexOf(endpoint) ?? this.#places.get(endpoint)?.index;
+    return fixedIndexOf(endpoint, this.home()) ?? this.#places.get(endpoint)?.index;
   }
 
   /** @returns false when a newer or equally new place is known already, which stays. */
   set(endpoint: number, index: number, epoch: number): boolean {
-    if (fixedIndexOf(endpoint) !== undefined) return false;
+    if (isSystemEndpoint(endpoint)) return false;
     const known = this.#places.get(endpoint);
     if (known === undefined) {
       if (!this.isAuthority && this.#places.size >= MAX_CACHED_PLACES) {
@@ -50,6 +57,13 @@ export class Directory {
     known.index = index;
     known.epoch = epoch;
     return true;
+  }
+
+  /** This container becomes the authority: what is not among `places` is dead. */
+  replace(places: readonly (readonly [endpoint: number, index: number, epoch: number])[]): void {
+    const living = new Set(places.map(([endpoint]) => endpoint));
+    for (const endpoint of this.#places.keys()) if (!living.has(endpoint)) this.#places.delete(endpoint);
+    for (const [endpoint, index, epoch] of places) this.set(endpoint, index, epoch);
   }
 
   forget(endpoint: number): void {

@@ -68,16 +68,22 @@ export function isEndpoint(value: number): value is Endpoint {
   return slotOf(value) < MAX_SLOTS && generationOf(value) <= MAX_GENERATION;
 }
 
-/** A task or a server: its place is fixed. */
+/** A task or a server: it does not migrate. A task's place is fixed; servers live at home, and move with it. */
 export function isSystemEndpoint(endpoint: number): boolean {
   return slotOf(endpoint) < FIRST_USER_SLOT;
 }
 
-/** Where a task or server lives: SYSTASK(i) on i, all servers at home (0); undefined for users. */
-export function fixedIndexOf(endpoint: number): number | undefined {
+/** Where a task or server lives: SYSTASK(i) on i, all servers at `home`; undefined for users. */
+export function fixedIndexOf(endpoint: number, home: number): number | undefined {
   const slot = slotOf(endpoint);
   if (slot >= FIRST_USER_SLOT) return undefined;
-  return slot <= -2 && slot >= -2 - MAX_INDEX ? -2 - slot : 0;
+  return slot <= -2 && slot >= -2 - MAX_INDEX ? -2 - slot : home;
+}
+
+/** A server: it lives at home. */
+export function isServerEndpoint(endpoint: number): boolean {
+  const slot = slotOf(endpoint);
+  return slot >= 0 && slot < FIRST_USER_SLOT;
 }
 
 const NAMES = new Map<number, string>([

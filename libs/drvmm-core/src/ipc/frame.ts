@@ -42,6 +42,9 @@ export enum FrameKind {
   Location = 14,
   /** A Reply or Notify (a) that found its target gone; it is at c-1, epoch b (c = 0: unknown here). */
   Returned = 15,
+  /** a = number: answer when all that came before this has been taken. */
+  Barrier = 16,
+  BarrierAnswer = 17,
 }
 
 export const EXPECTS_REPLY = 1;

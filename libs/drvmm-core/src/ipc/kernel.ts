@@ -26,6 +26,7 @@ import {
   SUSPENDED,
 } from './errors.js';
 import { FrameKind, makeFrame, makeMessageFrame, POST } from './frame.js';
+import { HomeChange } from './home-change.js';
 import { CallKind, LocalProcess, NO_BYTES, Phase } from './local-process.js';
 import { Losses } from './losses.js';
 import { MAX_RIDING_BYTES, Message } from './message.js';
@@ -38,8 +39,10 @@ import { ProcessTable } from './process-table.js';
 import { awaitsReply, NOTHING, Rendezvous, takesNow } from './rendezvous.js';
 
 export interface IpcKernelOptions {
-  /** This container's index; 0 is home and holds the authoritative directory. */
+  /** This container's index. */
   readonly index: number;
+  /** The container that has the servers and the authoritative directory. Default 0. */
+  readonly home?: number;
   readonly network: IpcNetwork;
 }
 
@@ -58,7 +61,7 @@ const SEND_SET = 0;
  *      └─ elsewhere ──▶ SUSPENDED, a Send frame; the end comes as Reply or Status
  *
  * The parts, each in its file: ProcessTable (who is here), Rendezvous (how they meet), Copies (grants), Places (where
- * the others are), Delivery (frames of other kernels), Losses (containers come and go), Migration.
+ * the others are), Delivery (frames of other kernels), Losses (containers come and go), Migration, HomeChange.
  *
  * Invariants:
  * - A process has at most one call under way, so a queue holds at most one entry per source.
@@ -79,13 +82,17 @@ export class IpcKernel {
   constructor(options: IpcKernelOptions) {
     this.index = options.index;
     const { index, counters } = this;
-    const parts = { index, counters, table: this.#table } as { -readonly [part in keyof Parts]: Parts[part] };
+    const { home = 0 } = options;
+    const parts = { index, home, counters, table: this.#table } as {
+      -readonly [part in keyof Parts]: Parts[part];
+    };
     parts.places = new Places(parts, options.network);
     parts.rendezvous = new Rendezvous(parts);
     parts.copies = new Copies(parts);
     parts.delivery = new Delivery(parts);
     parts.losses = new Losses(parts);
     parts.migration = new Migration(parts);
+    parts.homeChange = new HomeChange(parts);
     this.#parts = parts;
   }
 
@@ -482,6 +489,50 @@ export class IpcKernel {
   /** The process lives at `to` now, under `epoch`: gives up this copy and sends all who wait for it there. */
   commitAway(endpoint: Endpoint, to: number, epoch: number): void {
     this.#parts.migration.commitAway(endpoint, to, epoch);
+  }
+
+  // ── home ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get home(): number {
+    return this.#parts.home;
+  }
+
+  /** Another container is home now: calls to servers that were sent to the former one go to it. */
+  setHome(index: number): void {
+    this.#parts.homeChange.setHome(index);
+  }
+
+  /** The servers bound here take nothing more until resumeServers; what comes waits. */
+  pauseServers(): void {
+    this.#parts.homeChange.pauseServers();
+  }
+
+  /** They take what has come meanwhile, in order. */
+  resumeServers(): void {
+    this.#parts.homeChange.resumeServers();
+  }
+
+  /** Calls that the servers bound here have taken and not answered. */
+  owedByServers(): number {
+    return this.#parts.homeChange.owedByServers();
+  }
+
+  /** `done` is called when every container that is up has taken all frames sent to it so far, or was lost. */
+  barrier(done: () => void): void {
+    this.#parts.homeChange.barrier(done);
+  }
+
+  /**
+   * The servers bound here leave, unanswered callers and all. With `to`, that container is home from now on. Callers
+   * here are sent to where home is.
+   */
+  dropServers(to?: number): void {
+    this.#parts.homeChange.dropServers(to);
+  }
+
+  /** This container is home from now on: its directory is the truth, and holds these places and no others. */
+  becomeHome(places: readonly (readonly [endpoint: number, index: number, epoch: number])[]): void {
+    this.#parts.homeChange.becomeHome(places);
   }
 
   /** What IS shows: one row per process bound here. */

@@ -1,4 +1,4 @@
-import { type Endpoint, fixedIndexOf } from './endpoint.js';
+import { type Endpoint, isSystemEndpoint } from './endpoint.js';
 import { EDEADSRCDST } from './errors.js';
 import { FINAL, FrameKind, kindOf, makeFrame } from './frame.js';
 import { LOCATING, type LocalProcess, Phase } from './local-process.js';
@@ -27,6 +27,7 @@ export class Losses {
 
   peerLost(peer: number): void {
     if (!this.#parts.places.up.delete(peer)) return;
+    this.#parts.homeChange.peerLost(peer);
     for (const [source, parked] of this.#parts.places.parkedIn) {
       const rest = parked.filter((p) => p.peer !== peer);
       if (rest.length > 0) this.#parts.places.parkedIn.set(source, rest);
@@ -58,8 +59,8 @@ export class Losses {
       if (caller.sentTo === peer) this.verify(caller);
       else if (caller.trail.includes(peer)) this.probe(caller, true);
     }
-    if (this.#parts.index !== 0) this.#parts.places.directory.forgetContainer(peer);
-    if (peer === 0)
+    if (this.#parts.index !== this.#parts.home) this.#parts.places.directory.forgetContainer(peer);
+    if (peer === this.#parts.home)
       for (const endpoint of [...this.#parts.places.asked]) this.#parts.places.takeLocation(endpoint, -1, 0);
   }
 
@@ -98,11 +99,11 @@ export class Losses {
   /** The container that a call was sent to is lost. Had the partner moved away before, the call may live on there. */
   verify(caller: LocalProcess): void {
     const target = caller.callTarget;
-    if (fixedIndexOf(target) !== undefined) {
+    if (isSystemEndpoint(target)) {
       this.#parts.rendezvous.fail(caller);
     } else if (this.#parts.table.find(target) !== undefined) {
       this.verified(caller, this.#parts.index);
-    } else if (this.#parts.index === 0) {
+    } else if (this.#parts.index === this.#parts.home) {
       this.verified(caller, this.#parts.places.directory.get(target)?.index ?? -1);
     } else if (this.#parts.places.mayAskHome()) {
       caller.isVerifying = true;

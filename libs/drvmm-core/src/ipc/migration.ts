@@ -1,4 +1,4 @@
-import { ANY, type Endpoint, fixedIndexOf, formatEndpoint } from './endpoint.js';
+import { ANY, type Endpoint, formatEndpoint, isSystemEndpoint } from './endpoint.js';
 import { EAGAIN, EBUSY, EDEADSRCDST, EINVAL, EMIGRATE, ENOTBIND, EONCOPY, ESLOTUSED, OK } from './errors.js';
 import { FrameKind, kindOf, makeFrame, sourceOf } from './frame.js';
 import { LOCATING, LocalProcess, NO_BYTES, Phase } from './local-process.js';
@@ -223,7 +223,7 @@ export class Migration {
   #takeUp(process: LocalProcess): void {
     const { sentTo, callTarget, mustVerify } = process;
     process.mustVerify = false;
-    const mayHaveMoved = fixedIndexOf(callTarget) === undefined && sentTo !== this.#parts.index;
+    const mayHaveMoved = !isSystemEndpoint(callTarget) && sentTo !== this.#parts.index;
     if (mustVerify && mayHaveMoved) this.#parts.losses.verify(process);
     else this.#parts.losses.probe(process, mustVerify);
   }

@@ -1,5 +1,6 @@
 import type { Copies } from './copies.js';
 import type { Delivery } from './delivery.js';
+import type { HomeChange } from './home-change.js';
 import type { Losses } from './losses.js';
 import type { Migration } from './migration.js';
 import type { Places } from './places.js';
@@ -17,6 +18,9 @@ export interface IpcCounters {
 /** The parts of one kernel, as they see each other. */
 export interface Parts {
   readonly index: number;
+  /** The container that has the servers and the authoritative directory, as far as is known here. */
+  home: number;
+  readonly homeChange: HomeChange;
   readonly counters: IpcCounters;
   readonly table: ProcessTable;
   readonly places: Places;

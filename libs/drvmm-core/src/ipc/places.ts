@@ -1,5 +1,5 @@
 import { Directory } from './directory.js';
-import { type Endpoint, fixedIndexOf } from './endpoint.js';
+import { type Endpoint, isSystemEndpoint } from './endpoint.js';
 import { EDEADSRCDST } from './errors.js';
 import { FrameKind, kindOf, makeFrame, sequenceOf, sourceOf } from './frame.js';
 import { LOCATING, Phase } from './local-process.js';
@@ -46,7 +46,7 @@ export class Places {
   constructor(parts: Parts, network: IpcNetwork) {
     this.#parts = parts;
     this.#network = network;
-    this.directory = new Directory(parts.index === 0);
+    this.directory = new Directory(() => parts.home, parts.index);
   }
 
   setLocation(endpoint: Endpoint, index: number, epoch: number): boolean {
@@ -72,7 +72,7 @@ export class Places {
   }
 
   mayAskHome(): boolean {
-    return this.#parts.index !== 0 && this.up.has(0);
+    return this.#parts.index !== this.#parts.home && this.up.has(this.#parts.home);
   }
 
   /**
@@ -91,7 +91,7 @@ export class Places {
       this.#parts.rendezvous.hold(arriving, this.#parts.index, frame);
       return this.#parts.index;
     }
-    if (fixedIndexOf(target) !== undefined || !this.mayAskHome()) return UNREACHABLE;
+    if (isSystemEndpoint(target) || !this.mayAskHome()) return UNREACHABLE;
     let parked = this.parkedOut.get(target);
     if (parked === undefined) {
       parked = [];
@@ -105,7 +105,7 @@ export class Places {
   ask(endpoint: number): void {
     if (this.asked.has(endpoint)) return;
     this.asked.add(endpoint);
-    this.emit(0, makeFrame(FrameKind.Locate, 0, 0, endpoint, 0, 0, 0, 0, 0));
+    this.emit(this.#parts.home, makeFrame(FrameKind.Locate, 0, 0, endpoint, 0, 0, 0, 0, 0));
   }
 
   emit(peer: number, frame: Uint8Array): void {
@@ -115,7 +115,7 @@ export class Places {
 
   /** A hint of the container where the endpoint was. Home knows better. */
   learn(endpoint: number, index: number, epoch: number, peer: number): void {
-    if (this.#parts.index === 0 || index < 0 || index > 1023) return;
+    if (this.#parts.index === this.#parts.home || index < 0 || index > 1023) return;
     const place = this.directory.get(endpoint);
     if (place === undefined || place.index === peer) this.directory.set(endpoint, index, epoch);
   }

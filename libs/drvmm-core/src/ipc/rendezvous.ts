@@ -1,5 +1,5 @@
 import { isDeadlock } from './deadlock.js';
-import { ANY, type Endpoint, fixedIndexOf } from './endpoint.js';
+import { ANY, type Endpoint, isSystemEndpoint } from './endpoint.js';
 import { EAGAIN, EDEADSRCDST, ELOCKED, EMIGRATE, ENOTBIND, OK, SUSPENDED } from './errors.js';
 import {
   EXPECTS_REPLY,
@@ -378,8 +378,8 @@ export class Rendezvous {
     const now = this.#parts.places.directory.get(target);
     const isHere = this.#parts.table.find(target) !== undefined;
     if (
-      fixedIndexOf(target) !== undefined ||
-      (this.#parts.index === 0 && !isHere && (!now || now.index === peer))
+      isSystemEndpoint(target) ||
+      (this.#parts.index === this.#parts.home && !isHere && (!now || now.index === peer))
     ) {
       this.fail(caller);
       return;

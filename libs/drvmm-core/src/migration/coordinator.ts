@@ -123,6 +123,16 @@ export class MigrationCoordinator {
     this.#nextId = firstId;
   }
 
+  /** Of migrations that have not come to their end. */
+  get underWay(): number {
+    return this.#underWay.size;
+  }
+
+  /** The id that the next migration gets. */
+  get nextId(): number {
+    return this.#nextId;
+  }
+
   /** A container that was lost is back; until told, migrations to or from it are refused. */
   containerUp(index: number): void {
     this.#lostContainers.delete(index);

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { exitCodeOfSignal, SIGABRT, SIGFPE, SIGILL, SIGSEGV, signalByNumber } from './signals.js';
 
 /** How a process ended: `ExitStatus` of the contracts. */
@@ -8,6 +9,13 @@ export interface Ending {
   /** Why, in words, where the DVOS ended it. */
   readonly reason: string | null;
 }
+
+/** An Ending that another container tells. */
+export const EndingShape = z.object({
+  exitCode: z.int(),
+  signal: z.string().nullable(),
+  reason: z.string().nullable(),
+});
 
 export function endingOfExit(code: number): Ending {
   return { exitCode: code & 0xff, signal: null, reason: null };

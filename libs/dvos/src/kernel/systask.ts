@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { DrvsError, type RpcPeer } from '@drvs/contracts';
 import type { Endpoint } from '@drvs/drvmm-core';
 import { z } from 'zod';
-import type { Ending } from './ending.js';
+import { type Ending, EndingShape } from './ending.js';
 import type { Kernel, ProcessOutline } from './kernel.js';
 import { PAGE_BYTES } from './process.js';
 
@@ -26,12 +26,6 @@ const Identity = z.object({
   args: z.array(z.string()),
   env: z.array(z.string()),
   programHash: Hash,
-});
-
-const EndingShape = z.object({
-  exitCode: z.int(),
-  signal: z.string().nullable(),
-  reason: z.string().nullable(),
 });
 
 const Counters = z.object({
@@ -396,6 +390,13 @@ export class EndReports {
   /** Reports that home has not taken yet. */
   get size(): number {
     return this.#unreported.size;
+  }
+
+  /** This container has become home: what was to be reported is its own to note. */
+  takeAll(): EndedReport[] {
+    const reports = [...this.#unreported.values()];
+    this.#unreported.clear();
+    return reports;
   }
 
   /** Home is a new one, or has given this container's processes up: it wants no word of them. */

@@ -6,7 +6,8 @@ import {
   makeEndpoint,
   slotOf,
 } from '@drvs/drvmm-core';
-import type { Ending } from '../../kernel/ending.js';
+import { z } from 'zod';
+import { type Ending, EndingShape } from '../../kernel/ending.js';
 
 /** A process as PM knows it, from its start until its row is forgotten. */
 export interface ProcessEntry {
@@ -42,6 +43,32 @@ export interface TableStart {
   readonly lastGeneration: number;
 }
 
+/** The whole table, as it goes from one home to the next. */
+export const TableSnapshot = z.object({
+  entries: z.array(
+    z.object({
+      pid: z.int(),
+      ppid: z.int(),
+      endpoint: z.int(),
+      command: z.string(),
+      programHash: z.string(),
+      startedAt: z.number(),
+      index: z.int(),
+      state: z.enum(['starting', 'alive', 'migrating', 'ended']),
+      cpuMs: z.number(),
+      memoryBytes: z.number(),
+      ending: EndingShape.nullable(),
+      endedAt: z.number(),
+    }),
+  ),
+  lastPid: z.int(),
+  lastSlot: z.int(),
+  firstGeneration: z.int(),
+  /** Base64 of u16 per slot, as far as slots were used. */
+  generations: z.string(),
+});
+export type TableSnapshot = z.infer<typeof TableSnapshot>;
+
 /** The process table of a DRVM: one space of pids and endpoints over all its nodes. */
 export class ProcessTable {
   readonly #byPid = new Map<number, ProcessEntry>();
@@ -50,13 +77,50 @@ export class ProcessTable {
   readonly #ended = new Set<number>();
   readonly #generations = new Uint16Array(MAX_SLOTS);
   readonly #usedSlots = new Set<number>();
-  readonly #firstGeneration: number;
+  #firstGeneration: number;
   #lastPid: number;
   #lastSlot = FIRST_USER_SLOT - 1;
 
   constructor({ lastPid, lastGeneration }: TableStart) {
     this.#lastPid = lastPid;
     this.#firstGeneration = lastGeneration >= MAX_GENERATION ? 1 : lastGeneration + 1;
+  }
+
+  /** In the order in which rows were made, those that ended in the order of their ends. */
+  snapshot(): TableSnapshot {
+    const ended = [...this.#ended].map((pid) => this.#byPid.get(pid)!);
+    const used = this.#generations.findLastIndex((generation) => generation !== 0) + 1;
+    const generations = Buffer.from(this.#generations.buffer, 0, used * 2).toString('base64');
+    return {
+      entries: [...ended, ...this.#byEndpoint.values()].map((entry) => ({
+        ...entry,
+        ending: entry.ending && { ...entry.ending },
+      })),
+      lastPid: this.#lastPid,
+      lastSlot: this.#lastSlot,
+      firstGeneration: this.#firstGeneration,
+      generations,
+    };
+  }
+
+  static restore(snapshot: TableSnapshot): ProcessTable {
+    const table = new ProcessTable({ lastPid: snapshot.lastPid, lastGeneration: 0 });
+    table.#firstGeneration = snapshot.firstGeneration;
+    table.#lastSlot = snapshot.lastSlot;
+    const bytes = Buffer.from(snapshot.generations, 'base64');
+    for (let slot = 0; slot * 2 + 1 < bytes.length && slot < MAX_SLOTS; slot++) {
+      table.#generations[slot] = bytes.readUInt16LE(slot * 2);
+    }
+    for (const row of snapshot.entries) {
+      const entry: ProcessEntry = { ...row, endpoint: row.endpoint as Endpoint };
+      if (entry.ending !== null) table.addEnded(entry);
+      else {
+        table.#byPid.set(entry.pid, entry);
+        table.#byEndpoint.set(entry.endpoint, entry);
+        table.#usedSlots.add(slotOf(entry.endpoint));
+      }
+    }
+    return table;
   }
 
   /** Generation of endpoints given so far in this life at least. */

@@ -184,6 +184,11 @@ export class HostOutputStore implements OutputStore {
     this.#makeRoom();
   }
 
+  reopen(number: number): void {
+    const line = this.#lines.get(number);
+    if (line) line.isFinished = false;
+  }
+
   remove(number: number): void {
     const line = this.#lines.get(number);
     if (!line) return;

@@ -31,6 +31,8 @@ export interface TtyControl {
   onOutput(listener: OutputListener): () => void;
   /** The process has ended; its output stays readable. */
   close(pid: number): void;
+  /** The process goes on under another home, which is this one: more will come. */
+  reopen(pid: number): void;
   /** Forgets the output. */
   remove(pid: number): void;
 }
@@ -74,6 +76,7 @@ export class TtyServer implements Server, TerminalDriver {
         return () => this.#listeners.delete(listener);
       },
       close: (pid) => store.finish(pid),
+      reopen: (pid) => store.reopen(pid),
       remove: (pid) => store.remove(pid),
     };
   }

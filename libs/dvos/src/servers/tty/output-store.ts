@@ -23,6 +23,8 @@ export interface OutputStore {
   extent(line: number): { start: number; end: number } | null;
   /** Nothing more will come: its file need not stay open. */
   finish(line: number): void;
+  /** More will come of one that was found finished at the start: its process has moved here with its home. */
+  reopen(line: number): void;
   remove(line: number): void;
   /** Hands what is still in memory to the host. */
   flush(): void;

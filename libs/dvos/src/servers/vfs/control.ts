@@ -12,7 +12,8 @@ import {
 } from '../../calls.js';
 import { DEVICE_NULL, DEVICE_RANDOM, DEVICE_TTY, DEVICE_ZERO } from './device-numbers.js';
 import { Filp, ProcessFiles } from './filedes.js';
-import { Inode } from './inode.js';
+import { anonymousDevice, packVfs, type VfsHandover } from './handover.js';
+import type { Inode } from './inode.js';
 import { PREOPEN_MAX } from './limits.js';
 import { move, removeDirectory, removeFile, resize } from './link.js';
 import { decodePath, FOLLOW, KEEP_LAST, UNCONFINED } from './path.js';
@@ -103,6 +104,11 @@ export class VfsControl {
     if (!process) return;
     for (const fd of [...process.numbers()]) this.#vfs.drop(process, fd);
     this.#vfs.processes.delete(endpoint);
+  }
+
+  /** Who has what open: for the next home. */
+  handover(): VfsHandover {
+    return packVfs(this.#vfs);
   }
 
   // --- the disk ---
@@ -365,13 +371,6 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'a name has more than 255 bytes, or the path more than 4096',
   ENOTEMPTY: 'the directory is not empty',
 };
-
-/** A device that has no name: what a process's standard streams are. */
-function anonymousDevice(device: number): Inode {
-  const inode = new Inode(0, FILE_CHARACTER_DEVICE, 0o620, device, '', 0);
-  inode.links = 1;
-  return inode;
-}
 
 function describe(path: string, inode: Inode): FileStat {
   return {

@@ -75,6 +75,11 @@ export class ProcessFiles {
     this.#put(to, descriptor);
   }
 
+  /** Puts a descriptor under a number of its own; it must be free. */
+  put(fd: number, descriptor: Descriptor): void {
+    this.#put(fd, descriptor);
+  }
+
   *numbers(): Generator<number> {
     for (let fd = 0; fd < this.#descriptors.length; fd++) if (this.#descriptors[fd]) yield fd;
   }

@@ -53,6 +53,13 @@ const SYNCS_AT_ONCE = 3;
 /** Buffers of one writev (IOV_MAX is 1024). */
 const VECTOR_MAX = 64;
 
+/** Told what changes in the host's files. Paths are relative to the data folder. */
+export interface FileChanges {
+  written(path: string, from: number, to: number): void;
+  cut(path: string, size: number): void;
+  removed(path: string): void;
+}
+
 export interface HostStoreOptions {
   /** The container's data folder. */
   dataFolder: string;
@@ -61,6 +68,8 @@ export interface HostStoreOptions {
 }
 
 export class HostFileStore implements FileStore {
+  /** The container's data folder. */
+  readonly #folder: string;
   readonly #dataFolder: string;
   readonly #journal: Journal;
   readonly #onTrouble: (trouble: string | null) => void;
@@ -82,11 +91,13 @@ export class HostFileStore implements FileStore {
   #source: MetadataSource | null = null;
   #timer: NodeJS.Timeout | null = null;
   #hasRecords = false;
+  #changes: FileChanges | null = null;
   #status = OK;
   #trouble: string | null = null;
   #free = Number.POSITIVE_INFINITY;
 
   constructor({ dataFolder, onTrouble }: HostStoreOptions) {
+    this.#folder = dataFolder;
     const folder = join(dataFolder, 'vfs');
     this.#dataFolder = join(folder, 'data');
     mkdirSync(this.#dataFolder, { recursive: true, mode: 0o700 });
@@ -202,6 +213,7 @@ export class HostFileStore implements FileStore {
     this.flush();
     try {
       truncateSync(this.#path(inode), size);
+      this.#changes?.cut(dataPath(inode), size);
       file.hostSize = size;
       return OK;
     } catch (error) {
@@ -292,6 +304,11 @@ export class HostFileStore implements FileStore {
     }
   }
 
+  /** From now on, what changes in the host's files of data is noted, until `null` is given. */
+  noteChanges(changes: FileChanges | null): void {
+    this.#changes = changes;
+  }
+
   status(): number {
     if (this.#status !== OK) return this.#status;
     return this.#free < HOST_MARGIN_BYTES ? ENOSPC : OK;
@@ -368,8 +385,7 @@ export class HostFileStore implements FileStore {
   // --- the host's files ---
 
   #path(inode: number): string {
-    const name = inode.toString(16).padStart(2, '0');
-    return join(this.#dataFolder, name.slice(-2), name);
+    return join(this.#folder, dataPath(inode));
   }
 
   #file(inode: number): CachedFile {
@@ -479,6 +495,7 @@ export class HostFileStore implements FileStore {
           end++;
         }
         writeRun(fd, pages, first, end);
+        if (this.#changes !== null) noteRun(this.#changes, dataPath(file.inode), pages, first, end);
         for (let i = first; i < end; i++) this.#cache.clean(pages[i]!);
         first = end;
       }
@@ -496,6 +513,7 @@ export class HostFileStore implements FileStore {
         this.#open.delete(inode);
       }
       rmSync(this.#path(inode), { force: true });
+      this.#changes?.removed(dataPath(inode));
     }
     this.#discarded = [];
   }
@@ -532,6 +550,24 @@ export class HostFileStore implements FileStore {
     }
     return this.#status;
   }
+}
+
+/** Of a file's bytes, below the data folder. */
+function dataPath(inode: number): string {
+  const name = inode.toString(16).padStart(2, '0');
+  return join('vfs', 'data', name.slice(-2), name);
+}
+
+function noteRun(
+  changes: FileChanges,
+  path: string,
+  pages: readonly Page[],
+  first: number,
+  end: number,
+): void {
+  const from = pages[first]!;
+  const last = pages[end - 1]!;
+  changes.written(path, from.index * PAGE_BYTES + from.dirtyFrom, last.index * PAGE_BYTES + last.dirtyTo);
 }
 
 /** What was removed meanwhile need not be durable. */

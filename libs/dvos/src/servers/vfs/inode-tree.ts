@@ -161,6 +161,20 @@ export class InodeTree {
     if (inode.opens === 0 && inode.links === 0) this.#free(inode);
   }
 
+  /** A file without a name that is open: it comes with its open descriptors, not with the records. */
+  adopt(inode: Inode, size: number): void {
+    if (this.#inodes.has(inode.number)) throw new Error(`inode ${inode.number} exists`);
+    this.#inodes.set(inode.number, inode);
+    this.#next = Math.max(this.#next, inode.number + 1);
+    this.#usedBytes += INODE_COST_BYTES;
+    this.setSize(inode, size);
+  }
+
+  /** Numbers below `next` were given before. */
+  reserve(next: number): void {
+    this.#next = Math.max(this.#next, next);
+  }
+
   /** The records that make this tree out of an empty one: what has no name is not among them. */
   *records(): Generator<MetadataRecord> {
     yield { kind: 'counter', next: this.#next };

@@ -45,6 +45,21 @@ export class Entries {
     }
   }
 
+  get nextCookie(): number {
+    return this.#nextCookie;
+  }
+
+  /** The cookies that the names had elsewhere: a listing that goes on from one of them must find its place. */
+  renumber(nextCookie: number, cookies: ReadonlyMap<string, number>): void {
+    const entries = [...this.#byName.values()].map(({ name, inode, cookie, isGone }) => {
+      const renumbered: Entry = { name, inode, cookie: cookies.get(name) ?? cookie, isGone };
+      this.#byName.set(name, renumbered);
+      return renumbered;
+    });
+    this.#ordered = entries.sort((a, b) => a.cookie - b.cookie);
+    this.#nextCookie = Math.max(nextCookie, this.#nextCookie);
+  }
+
   values(): IterableIterator<Entry> {
     return this.#byName.values();
   }

@@ -2,6 +2,7 @@ import { type Endpoint, type Message, NOTIFY_MESSAGE, SUSPENDED, VFS } from '@dr
 import type { Server, ServerPort } from '../server.js';
 import { VfsControl } from './control.js';
 import type { DeviceDrivers } from './device.js';
+import { unpackVfs, type VfsHandover } from './handover.js';
 import { VfsState } from './state.js';
 import { EBADCALL } from './status.js';
 import type { FileStore } from './store.js';
@@ -13,6 +14,8 @@ export interface VfsOptions {
   devices: DeviceDrivers;
   /** Bytes that all files may occupy (the DRVM's disk). */
   limitBytes: number;
+  /** What another home had open: this VFS goes on where that one stopped. */
+  handover?: VfsHandover;
 }
 
 /**
@@ -33,15 +36,17 @@ export class VfsServer implements Server {
   readonly #state: VfsState;
 
   /** Loads the tree. @throws DrvsError naming the file when what is stored is damaged. */
-  constructor({ port, store, devices, limitBytes }: VfsOptions) {
+  constructor({ port, store, devices, limitBytes, handover }: VfsOptions) {
     this.#state = new VfsState(port, store, devices, limitBytes);
     const { tree } = this.#state;
     store.load({
       apply: (record) => tree.apply(record),
-      sizeOf: (inode) => tree.get(inode)?.size,
+      sizeOf: (inode) =>
+        tree.get(inode)?.size ?? handover?.orphans.find(({ number }) => number === inode)?.size,
       takeAttributes: (take) => tree.takeAllAttributes(take),
       records: () => tree.records(),
     });
+    if (handover !== undefined) unpackVfs(this.#state, handover);
     tree.onFreed = (inode) => store.discard(inode.number);
     this.control = new VfsControl(this.#state);
     this.control.makeSystemFiles();
