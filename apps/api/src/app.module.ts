@@ -8,6 +8,7 @@ import { ConfigModule } from './config/config.module.js';
 import type { SecretBox } from './config/secret-box.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DrvmsModule } from './drvms/drvms.module.js';
+import { EnergyModule } from './energy/energy.module.js';
 import { EventStreamModule } from './event-stream/event-stream.module.js';
 import { EventsModule } from './events/events.module.js';
 import { FilesModule } from './files/files.module.js';
@@ -20,16 +21,18 @@ import { MetricsModule } from './metrics/metrics.module.js';
 import { NodesModule } from './nodes/nodes.module.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { PlansModule } from './plans/plans.module.js';
+import { PowerModule } from './power/power.module.js';
 import { ProcessesModule } from './processes/processes.module.js';
 import { ReconfigureModule } from './reconfigure/reconfigure.module.js';
 import { SettingsModule } from './settings/settings.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
+import { SchedulesModule } from './schedules/schedules.module.js';
 import { TenantsModule } from './tenants/tenants.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
+import { UsageModule } from './usage/usage.module.js';
 import { UsersModule } from './users/users.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
-import { UsageModule } from './usage/usage.module.js';
 @Module({})
 export class AppModule {
   static with(config: Config, secretBox: SecretBox): DynamicModule {
@@ -54,12 +57,15 @@ export class AppModule {
         AllocationsModule,
         DrvmsModule,
         TelemetryModule,
+        UsageModule,
         AgentsModule,
         OperationsModule,
         ProcessesModule,
-        UsageModule,
         FilesModule,
         PlansModule,
+        EnergyModule,
+        PowerModule,
+        SchedulesModule,
         ReconfigureModule,
         EventStreamModule,
         WebhooksModule,

@@ -2,7 +2,7 @@ import type { Page } from '@drvs/contracts';
 import { type Type } from '@nestjs/common';
 import { ArgsType, Field, Int, ObjectType } from '@nestjs/graphql';
 import { PageQuery } from '../http/paging.js';
-import { ClusterPlan, Drvm, Event, Node, Operation, Tenant, User } from './object-types.js';
+import { ClusterPlan, Drvm, Event, Node, Operation, Schedule, Tenant, User } from './object-types.js';
 
 /** Lists as Relay's connections; the cursors are those of REST's pages. */
 @ObjectType()
@@ -28,7 +28,7 @@ export interface Connection<T> {
   pageInfo: PageInfo;
 }
 
-function connectionOf<T>(item: Type<T>): Type<Connection<T>> {
+export function connectionOf<T>(item: Type<T>): Type<Connection<T>> {
   @ObjectType(`${item.name}Edge`)
   class ItemEdge implements Edge<T> {
     @Field(() => item) node!: T;
@@ -50,6 +50,7 @@ export const UserConnection = connectionOf(User);
 export const OperationConnection = connectionOf(Operation);
 export const EventConnection = connectionOf(Event);
 export const ClusterPlanConnection = connectionOf(ClusterPlan);
+export const ScheduleConnection = connectionOf(Schedule);
 
 export function pageQuery({ first, after }: ConnectionArgs): PageQuery {
   return PageQuery.parse({ limit: first ?? undefined, cursor: after ?? undefined });

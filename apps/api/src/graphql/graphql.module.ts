@@ -7,12 +7,15 @@ import { type DocumentNode, type ExecutionResult, type GraphQLSchema, validate }
 import type { WebSocket } from 'ws';
 import { AuthService } from '../auth/auth.service.js';
 import { DrvmsModule } from '../drvms/drvms.module.js';
+import { EnergyModule } from '../energy/energy.module.js';
 import { EventStreamModule } from '../event-stream/event-stream.module.js';
 import { FilesModule } from '../files/files.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
 import { PlansModule } from '../plans/plans.module.js';
+import { PowerModule } from '../power/power.module.js';
 import { ProcessesModule } from '../processes/processes.module.js';
+import { SchedulesModule } from '../schedules/schedules.module.js';
 import { TenantsModule } from '../tenants/tenants.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { formatErrors } from './errors.js';
@@ -44,7 +47,10 @@ const NOT_INTRODUCED_CODE = 4408;
     NodesModule,
     OperationsModule,
     PlansModule,
+    EnergyModule,
+    PowerModule,
     ProcessesModule,
+    SchedulesModule,
     TenantsModule,
     UsersModule,
   ],

@@ -157,6 +157,9 @@ export class PlanStep {
 export class PlanRejection {
   @Field() what!: string;
   @Field() reason!: string;
+  @Field(() => String, { nullable: true }) rule?: string;
+  @Field(() => String, { nullable: true, description: 'not-now or never' }) when?: string;
+  @Field(() => String, { nullable: true, description: 'What somebody could change' }) advice?: string;
 }
 
 @ObjectType()
@@ -167,10 +170,13 @@ export class Plan {
   @Field(() => [PlanRejection]) rejected!: PlanRejection[];
 }
 
-@ObjectType({ description: 'What moves, or which node is closed, and why' })
+@ObjectType({ description: 'What is changed, and why; fields that a step of its action has' })
 export class ClusterPlanStep {
   @Field() action!: string;
-  @Field(() => String, { nullable: true, description: 'Of a cordon: the node' }) node?: string;
+  @Field(() => Int, { nullable: true, description: 'Steps of one phase run beside each other' })
+  phase?: number;
+  @Field(() => String, { nullable: true, description: 'That is closed, opened, switched, or removed' })
+  node?: string;
   @Field(() => String, { nullable: true }) drvm?: string;
   @Field(() => ID, { nullable: true }) drvmId?: string;
   @Field(() => Int, { nullable: true }) pid?: number;
@@ -178,6 +184,15 @@ export class ClusterPlanStep {
   @Field(() => String, { nullable: true }) from?: string;
   @Field(() => String, { nullable: true }) to?: string;
   @Field(() => Float, { nullable: true, description: 'vCPUs that it uses or waits for' }) cpu?: number;
+  @Field(() => Amounts, { nullable: true, description: 'Of a slice that moves' }) guaranteed?: Amounts;
+  @Field(() => Amounts, { nullable: true, description: 'Limits in force before' }) before?: Amounts;
+  @Field(() => Amounts, { nullable: true, description: 'Limits in force after' }) after?: Amounts;
+  @Field(() => [Int], { nullable: true, description: 'Processes that move with a slice' }) pids?: number[];
+  @Field(() => Boolean, { nullable: true }) merges?: boolean;
+  @Field(() => Boolean, { nullable: true }) isPart?: boolean;
+  @Field(() => Boolean, { nullable: true }) isHome?: boolean;
+  @Field(() => Float, { nullable: true }) watts?: number;
+  @Field(() => Float, { nullable: true }) seconds?: number;
   @Field(() => Float, { nullable: true }) bytes?: number;
   @Field(() => Float, { nullable: true }) pauseMs?: number;
   @Field() reason!: string;
@@ -187,6 +202,12 @@ export class ClusterPlanStep {
 export class PlanGain {
   @Field(() => Float, { description: 'Processes waiting for a CPU' }) strainBefore!: number;
   @Field(() => Float) strainAfter!: number;
+  @Field(() => Float) wattsBefore!: number;
+  @Field(() => Float) wattsAfter!: number;
+  @Field(() => Int) nodesOnBefore!: number;
+  @Field(() => Int) nodesOnAfter!: number;
+  @Field(() => Float, { description: 'vCPUs wanted and not held' }) unmetCpuBefore!: number;
+  @Field(() => Float) unmetCpuAfter!: number;
   @Field() summary!: string;
 }
 
@@ -209,11 +230,66 @@ export class ClusterPlan {
   @Field(() => PlanGain) gain!: PlanGain;
   @Field(() => PlanCost) cost!: PlanCost;
   @Field(() => [PlanRejection]) rejected!: PlanRejection[];
+  @Field({ description: 'request, automatic or schedule' }) origin!: string;
   @Field() requestedBy!: string;
   @Field() createdAt!: string;
   @Field() expiresAt!: string;
   @Field(() => ID, { nullable: true, description: 'The operation that carries it out' })
   operation!: string | null;
+}
+
+@ObjectType()
+export class PlannerMode {
+  @Field() kind!: string;
+  @Field({ description: 'off, manual or automatic' }) mode!: string;
+}
+
+@ObjectType()
+export class PolicyValue {
+  @Field() name!: string;
+  @Field(() => Float) value!: number;
+  @Field() isDefault!: boolean;
+}
+
+@ObjectType({ description: 'When plans that nobody asked for may be carried out' })
+export class PlannerWindow {
+  @Field(() => [String]) kinds!: string[];
+  @Field({ description: 'only, or quiet' }) effect!: string;
+  @Field(() => [String]) days!: string[];
+  @Field() from!: string;
+  @Field() to!: string;
+  @Field() timeZone!: string;
+}
+
+@ObjectType({ description: 'What the planners go by' })
+export class PlannerSettings {
+  @Field(() => [PlannerMode]) modes!: PlannerMode[];
+  @Field(() => [PolicyValue]) policy!: PolicyValue[];
+  @Field(() => [PlannerWindow]) windows!: PlannerWindow[];
+  @Field(() => Int) generation!: number;
+  @Field(() => String, { nullable: true }) updatedBy!: string | null;
+  @Field(() => String, { nullable: true }) updatedAt!: string | null;
+}
+
+@ObjectType({ description: 'When a plan is made and carried out by itself' })
+export class Schedule {
+  @Field(() => ID) id!: string;
+  @Field() name!: string;
+  @Field() cron!: string;
+  @Field() timeZone!: string;
+  @Field({ description: 'The kind of plan' }) kind!: string;
+  @Field(() => String, { nullable: true }) node!: string | null;
+  @Field(() => String, { nullable: true, description: 'Of a restore' }) mode!: string | null;
+  @Field() enabled!: boolean;
+  @Field({ description: 'skip or run-once' }) missed!: string;
+  @Field(() => [String]) nextRuns!: string[];
+  @Field(() => String, { nullable: true }) lastRunAt!: string | null;
+  @Field(() => String, { nullable: true }) lastOutcome!: string | null;
+  @Field() lastDetail!: string;
+  @Field(() => ID, { nullable: true }) lastOperation!: string | null;
+  @Field() createdBy!: string;
+  @Field() createdAt!: string;
+  @Field(() => Int) generation!: number;
 }
 
 @ObjectType()

@@ -1,8 +1,9 @@
-import { DrvsError } from '@drvs/contracts';
+import { DrvsError, RESTORE_MODES } from '@drvs/contracts';
 import { Args, ID, Mutation, Query, Resolver } from '@nestjs/graphql';
 import type { Actor } from '../auth/actor.js';
 import { encodeCursor } from '../http/paging.js';
-import { PlanRequest, PlansService } from '../plans/plans.service.js';
+import { PlanRequest } from '../plans/plan-request.js';
+import { PlansService } from '../plans/plans.service.js';
 import {
   ClusterPlanConnection,
   type Connection,
@@ -45,17 +46,28 @@ export class PlansResolver {
     }
   }
 
-  @Mutation(() => ClusterPlan, { description: 'balance, or drain with a node; nothing is moved' })
+  @Mutation(() => ClusterPlan, {
+    description:
+      'balance, consolidate, reallocate, power; drain, restore (with a mode) or evacuate with a node; nothing is changed',
+  })
   makePlan(
     @Changer() actor: Actor,
     @Args('kind') kind: string,
     @Args('node', { type: () => String, nullable: true }) node?: string,
+    @Args('mode', { type: () => String, nullable: true }) mode?: string,
+    @Args('remove', { type: () => Boolean, nullable: true }) remove?: boolean,
   ): Promise<ClusterPlan> {
-    const request = PlanRequest.safeParse(withoutNulls({ kind, node }));
+    const request = PlanRequest.safeParse(withoutNulls({ kind, node, mode, remove }));
     if (request.success) return this.plans.make(actor, request.data);
-    throw new DrvsError('InvalidInput', 'a plan is of the kind balance, or of the kind drain with a node', {
+    throw new DrvsError('InvalidInput', `there is no plan of the kind ${kind} with these arguments`, {
       field: 'kind',
+      hint: 'balance, consolidate, reallocate, power; drain, restore, evacuate with a node.',
     });
+  }
+
+  @Mutation(() => ClusterPlan, { description: 'The way back from what was carried out of a plan' })
+  undoPlan(@Changer() actor: Actor, @Args('id', { type: () => ID }) id: string): Promise<ClusterPlan> {
+    return this.plans.undo(actor, id);
   }
 
   @Mutation(() => Operation)
@@ -64,15 +76,36 @@ export class PlansResolver {
   }
 
   @Mutation(() => Operation, {
-    description: 'Closes it to what is new and moves the processes on it elsewhere',
+    description: 'Closes it to what is new and moves everything on it elsewhere',
   })
   async drainNode(@Changer() actor: Actor, @Args('name') name: string): Promise<Operation> {
     return operationObject(await this.plans.drain(actor, name));
   }
 
-  @Mutation(() => Node, { nullable: true })
+  @Mutation(() => Operation, { description: 'Drains it, and removes it for good once it is empty' })
+  async retireNode(@Changer() actor: Actor, @Args('name') name: string): Promise<Operation> {
+    return operationObject(await this.plans.drain(actor, name, true));
+  }
+
+  @Mutation(() => Node, { nullable: true, description: 'Opens it at once; what left it stays where it is' })
   async restoreNode(@Changer() actor: Actor, @Args('name') name: string): Promise<Node | null> {
-    await this.plans.restore(actor, name);
+    await this.plans.open(actor, name);
     return this.reads.node(actor, name);
+  }
+
+  @Mutation(() => Operation, {
+    description: 'Opens it again; return: what a drain moved off it comes back; stay; rebalance',
+  })
+  async restoreNodeTo(
+    @Changer() actor: Actor,
+    @Args('name') name: string,
+    @Args('mode', { defaultValue: 'return' }) mode: string,
+  ): Promise<Operation> {
+    const known = RESTORE_MODES.find((candidate) => candidate === mode);
+    if (known) return operationObject(await this.plans.restore(actor, name, known));
+    throw new DrvsError('InvalidInput', `there is no mode ${mode} of a restore`, {
+      field: 'mode',
+      hint: `One of ${RESTORE_MODES.join(', ')}.`,
+    });
   }
 }

@@ -2,14 +2,20 @@ import { ClusterResolver } from './cluster.resolver.js';
 import { DrvmsResolver } from './drvms.resolver.js';
 import { PeopleResolver } from './people.resolver.js';
 import { PlansResolver } from './plans.resolver.js';
+import { PowerResolver } from './power.resolver.js';
 import { ProcessesResolver } from './processes.resolver.js';
+import { SchedulesResolver } from './schedules.resolver.js';
+import { SecretsResolver } from './secrets.resolver.js';
 import { ViewerResolver } from './viewer.resolver.js';
 
 export const RESOLVERS = [
   ViewerResolver,
   PeopleResolver,
+  SecretsResolver,
   ClusterResolver,
   DrvmsResolver,
   ProcessesResolver,
   PlansResolver,
+  PowerResolver,
+  SchedulesResolver,
 ];

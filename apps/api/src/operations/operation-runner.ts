@@ -123,7 +123,7 @@ export class OperationRunner {
 
   async #backward(run: OperationRun, error: DrvsError): Promise<void> {
     const undone = await run.undo();
-    const closing = await run.close();
+    const closing = await run.closing();
     await run.flush();
     const state: OperationState =
       error.code === 'Cancelled' ? 'cancelled' : undone ? 'compensated' : 'failed';
@@ -331,7 +331,7 @@ class OperationRun {
   }
 
   /** Of what is not undone but left as it is: what of it was done, and what the transaction that ends it is to do. */
-  async close(): Promise<OperationClosing | null> {
+  async closing(): Promise<OperationClosing | null> {
     return this.kind === 'plan.apply' ? this.performer.close(this.#context) : null;
   }
 

@@ -7,29 +7,32 @@ import {
   type ProcessRow,
 } from '@drvs/contracts';
 import { Injectable } from '@nestjs/common';
-import { z } from 'zod';
 import { AgentLinks } from '../agents/agent-links.js';
-import { Database } from '../database/database.js';
+import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { NodeJobOptions } from '../jobs/node-jobs.js';
 import { cordon } from '../nodes/cordon.js';
+import { uncordon } from '../nodes/uncordon.js';
+import { PowerService } from '../power/power.service.js';
+import { forgetDepartures } from './departures.js';
 import type { PlannedStep } from './operation-plan.js';
+import { outcomeOf, summaryOf } from './plan-outcome.js';
+import { PlanSlices } from './plan-slices.js';
 import { PlanWork } from './plan-work.js';
-import type { OperationContext, StepOutcome } from './step-performer.js';
+import type { OperationClosing, OperationContext, StepOutcome } from './step-performer.js';
 
 type Move = Extract<ClusterPlanStep, { action: 'migrate-process' }>;
+type Switch = Extract<ClusterPlanStep, { action: 'power-on' | 'power-off' }>;
 
-/** What a move leaves behind. With `drvmId` and `pid` the next plan knows what has moved lately. */
-const Moved = MigrationResult.extend({ drvm: z.string(), drvmId: z.string() });
 const LIST_TIMEOUT_MS = 10_000;
 /** Errors that may go away by themselves: the runner tries again. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 
 /**
  * Carries out the steps of plans. The cluster goes on while a plan is carried out, so each step looks again whether it
- * is still wanted: a process that has ended or gone elsewhere is left alone. A process that cannot move stays where it
- * is and does not keep the others from moving; at the end the operation says so.
+ * is still wanted: a process that has ended or gone elsewhere is left alone, and a node is switched off only when it is
+ * empty. What cannot move stays where it is and does not keep the others from moving; at the end the operation says so.
  */
 @Injectable()
 export class PlanPerformer {
@@ -37,13 +40,47 @@ export class PlanPerformer {
     private readonly database: Database,
     private readonly jobs: JobsService,
     private readonly links: AgentLinks,
+    private readonly slices: PlanSlices,
+    private readonly power: PowerService,
   ) {}
 
   async perform(step: PlannedStep, context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
     const { work } = step;
-    if (work?.action === 'cordon') return this.#cordon(work.nodeId, context);
-    if (work?.action === 'migrate-process') return this.#move(work, context, options);
-    return this.#conclude(context);
+    switch (work?.action) {
+      case undefined:
+        return this.#conclude(context);
+      case 'cordon':
+        return this.#cordon(work.nodeId, context);
+      case 'uncordon':
+        return this.#uncordon(work.nodeId, context);
+      case 'remove-node':
+        return this.#remove(work.nodeId, context);
+      case 'power-off':
+      case 'power-on':
+        return this.#switch(work, context, options);
+      case 'migrate-process':
+        return this.#move(work, context, options);
+      case 'resize-slice':
+        return this.slices.resize(work, context, options);
+      case 'move-slice':
+      case 'rebuild-slice':
+        return this.slices.move(work, step.position, context, options);
+    }
+  }
+
+  /**
+   * Of a plan that ended before its end: what was done, which stays done, and what was not. A node that was closed only
+   * to be switched off, and was not, takes work again; one that was to be drained stays closed, and can be drained on.
+   */
+  async close({ operationId, params, requestedBy }: OperationContext): Promise<OperationClosing> {
+    const work = PlanWork.parse(params);
+    const outcome = outcomeOf(work, await this.#steps(operationId, work));
+    return {
+      result: outcome as unknown as Prisma.InputJsonObject,
+      settle: async (tx) => {
+        await this.#reopen(tx, work, outcome, requestedBy);
+      },
+    };
   }
 
   async #cordon(nodeId: string, { requestedBy }: OperationContext): Promise<StepOutcome> {
@@ -57,6 +94,70 @@ export class PlanPerformer {
     };
   }
 
+  async #uncordon(nodeId: string, { requestedBy }: OperationContext): Promise<StepOutcome> {
+    const node = await this.database.unrestricted.node.findUnique({ where: { id: nodeId } });
+    if (!node) throw new DrvsError('NotFound', 'The node was removed meanwhile');
+    if (node.wantedState !== 'drained') return { skipped: `${node.name} is not closed` };
+    return {
+      settle: async (tx) => {
+        await uncordon(tx, nodeId, requestedBy);
+      },
+    };
+  }
+
+  async #switch(
+    { action, node, nodeId }: Switch,
+    { operationId, requestedBy }: OperationContext,
+    options: NodeJobOptions,
+  ): Promise<StepOutcome> {
+    const all = { ...options, operationId, by: requestedBy };
+    if (action === 'power-on') {
+      await this.power.switchOn(nodeId, { ...all, reopens: true });
+      return {};
+    }
+    const held = await this.database.unrestricted.slice.findMany({
+      where: { nodeId },
+      select: { drvm: { select: { name: true } } },
+    });
+    if (held.length > 0) {
+      const names = [...new Set(held.map(({ drvm }) => drvm.name))];
+      return {
+        skipped: `${node} is not empty: ${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} there`,
+      };
+    }
+    await this.power.switchOff(nodeId, all);
+    return {};
+  }
+
+  /** Its agent's credential ends with it. */
+  async #remove(nodeId: string, { requestedBy }: OperationContext): Promise<StepOutcome> {
+    const node = await this.database.unrestricted.node.findUnique({
+      where: { id: nodeId },
+      include: { slices: { select: { drvm: { select: { name: true } } } } },
+    });
+    if (!node) return { skipped: 'the node is removed already' };
+    if (node.slices.length > 0) {
+      const names = [...new Set(node.slices.map(({ drvm }) => drvm.name))];
+      throw new DrvsError('StateConflict', `${node.name} still holds slices of ${names.join(', ')}`, {
+        hint: `See what keeps them there: drvs plan drain ${node.name}`,
+        details: { drvms: names },
+      });
+    }
+    return {
+      settle: async (tx) => {
+        await tx.node.delete({ where: { id: nodeId } });
+        await tx.event.create({
+          data: {
+            kind: 'node.removed',
+            nodeId,
+            node: node.name,
+            text: `${requestedBy} removed the node ${node.name} after it was drained`,
+          },
+        });
+      },
+    };
+  }
+
   async #move(move: Move, { operationId }: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
     const drvm = await this.database.unrestricted.drvm.findUnique({
       where: { id: move.drvmId },
@@ -66,7 +167,7 @@ export class PlanPerformer {
     });
     if (!drvm) return { skipped: `${move.drvm} was deleted meanwhile` };
     if (drvm.state === 'stopped') return { skipped: `${drvm.name} was stopped meanwhile` };
-    const home = drvm.slices.find(({ index }) => index === 0)?.node;
+    const home = drvm.slices.find(({ index }) => index === drvm.homeIndex)?.node;
     const target = drvm.slices.find(({ node }) => node.name === move.to)?.node;
     if (!home || !target) return { skipped: `${drvm.name} is no longer on ${move.to}` };
     if (target.wantedState !== 'active') return { skipped: `${move.to} was closed meanwhile` };
@@ -114,42 +215,50 @@ export class PlanPerformer {
     return null;
   }
 
-  async #conclude({ operationId, params }: OperationContext): Promise<StepOutcome> {
-    const { plan, kind, node, work, rejected } = PlanWork.parse(params);
-    const rows = await this.database.unrestricted.operationStep.findMany({
-      where: { operationId, position: { lt: work.length } },
-      orderBy: { position: 'asc' },
-    });
+  async #conclude({ operationId, params, requestedBy }: OperationContext): Promise<StepOutcome> {
+    const work = PlanWork.parse(params);
+    const rows = await this.#steps(operationId, work);
     const failed = rows.filter(({ state }) => state === 'failed');
     if (failed.length > 0) {
       const first = failed[0]!;
       throw new DrvsError(
         'MigrationFailed',
-        `${failed.length} of ${work.length} steps could not be done; the first: ${first.name}: ${first.error}`,
+        `${failed.length} of ${work.work.length} steps could not be done; the first: ${first.name}: ${first.error}`,
         { hint: `See each with \`drvs op show ${operationId}\`; then plan again.` },
       );
     }
-    const outcome: PlanOutcome = {
-      plan,
-      kind,
-      node,
-      moved: rows.flatMap(({ output }) => {
-        const moved = Moved.safeParse(output);
-        if (!moved.success) return [];
-        const { drvm, pid, from, to, bytes, pauseMs } = moved.data;
-        return [{ drvm, pid, from, to, bytes, pauseMs }];
-      }),
-      skipped: rows
-        .filter(({ state }) => state === 'skipped')
-        .map(({ name, error }) => ({ step: name, reason: error ?? '' })),
-      stays: rejected,
-    };
-    const count = outcome.moved.length;
-    const text = `${count} process${count === 1 ? '' : 'es'} moved${node === null ? ' to even the load' : ` off ${node}`}`;
+    const outcome = outcomeOf(work, rows);
     return {
       result: outcome as unknown as Prisma.InputJsonObject,
-      event: { kind: `plan.${kind}`, text },
+      event: { kind: `plan.${work.kind}`, text: summaryOf(outcome) },
+      settle: async (tx) => {
+        await this.#reopen(tx, work, outcome, requestedBy);
+        if (work.kind === 'restore' && work.nodeId !== null) await forgetDepartures(tx, work.nodeId);
+      },
     };
+  }
+
+  /** Of the nodes that a consolidation closed, those that it did not switch off in the end. */
+  async #reopen(
+    tx: Transaction,
+    { kind, work }: PlanWork,
+    { nodes }: PlanOutcome,
+    by: string,
+  ): Promise<void> {
+    if (kind !== 'consolidate') return;
+    const off = new Set(nodes.filter(({ change }) => change === 'off').map(({ node }) => node));
+    const closed = new Set(nodes.filter(({ change }) => change === 'closed').map(({ node }) => node));
+    for (const step of work) {
+      if (step.action === 'cordon' && closed.has(step.node) && !off.has(step.node))
+        await uncordon(tx, step.nodeId, by);
+    }
+  }
+
+  #steps(operationId: string, { work }: PlanWork) {
+    return this.database.unrestricted.operationStep.findMany({
+      where: { operationId, position: { lt: work.length } },
+      orderBy: { position: 'asc' },
+    });
   }
 }
 

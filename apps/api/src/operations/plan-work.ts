@@ -7,8 +7,10 @@ export const PlanWork = z.object({
   plan: z.string(),
   kind: ClusterPlanAnswer.shape.kind,
   node: z.string().nullable(),
+  nodeId: z.string().nullable().default(null),
   work: z.array(ClusterPlanStepAnswer),
   rejected: ClusterPlanAnswer.shape.rejected,
+  origin: ClusterPlanAnswer.shape.origin.default('request'),
 });
 export type PlanWork = z.infer<typeof PlanWork>;
 

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { AgentsService } from '../agents/agents.service.js';
 import type { Actor } from '../auth/actor.js';
 import { Database, type Transaction } from '../database/database.js';
+import { LocalNodes } from '../power/local-nodes.js';
 import type { LiveDrvm, LiveNode, LiveState } from './live-snapshot.js';
 import { type MeasuredProcess, measuredLoad } from './measured-load.js';
 
@@ -20,6 +21,7 @@ const HOUR_MS = 3_600_000;
 
 const MovedPid = z.object({ pid: z.int() });
 const MovedByPlan = z.object({ drvmId: z.string(), pid: z.int() });
+const SliceMovedByPlan = z.object({ drvmId: z.string(), toId: z.string(), pids: z.array(z.int()) });
 
 export interface Observation extends LiveState {
   /** Why nothing is known of the processes of a DRVM that should run, by its id. */
@@ -32,13 +34,15 @@ export class LiveStates {
   constructor(
     private readonly database: Database,
     private readonly agents: AgentsService,
+    private readonly localNodes: LocalNodes,
   ) {}
 
   async observe(actor: Actor): Promise<Observation> {
-    const { nodes, drvms, movedAtMs } = await this.database.as(actor, async (tx) => ({
+    const { nodes, drvms, movedAtMs, changing } = await this.database.as(actor, async (tx) => ({
       nodes: await readNodes(tx),
       drvms: await readDrvms(tx),
       movedAtMs: await readMoves(tx, Date.now() - HOUR_MS),
+      changing: await readChanging(tx),
     }));
     const running = drvms.filter(({ state }) => ASKED_IN.has(state));
     const before = await this.#look(running);
@@ -60,7 +64,13 @@ export class LiveStates {
       );
       processes.set(id, measuredLoad(first.rows, second.rows, second.atMs - first.atMs, held));
     }
-    return { atMs: Date.now(), nodes, drvms, processes, silent, movedAtMs };
+    const busy = new Set([
+      ...changing,
+      ...silent.keys(),
+      ...drvms.flatMap(({ id, state }) => (state === 'creating' ? [id] : [])),
+    ]);
+    const switchable = await this.localNodes.names();
+    return { atMs: Date.now(), nodes, drvms, processes, silent, movedAtMs, busy, switchable };
   }
 
   async #look(
@@ -72,7 +82,7 @@ export class LiveStates {
       for (let drvm = queue.shift(); drvm; drvm = queue.shift()) {
         const options = { timeoutMs: LIST_TIMEOUT_MS };
         const look = await this.agents
-          .containerCall(drvm.id, 0, 'process.list', {}, options)
+          .containerCall(drvm.id, drvm.homeIndex, 'process.list', {}, options)
           .then(({ result }) => ({ rows: result, atMs: Date.now() }))
           .catch((error: unknown) => DrvsError.from(error));
         seen.set(drvm.id, look);
@@ -92,8 +102,16 @@ function readNodes(tx: Transaction): Promise<LiveNode[]> {
       wantedState: true,
       lastSeenAt: true,
       generation: true,
+      inventory: true,
+      traits: true,
+      taints: true,
+      probation: true,
+      hotSince: true,
+      coldSince: true,
       inventories: true,
       slices: { orderBy: { drvmId: 'asc' } },
+      power: true,
+      failure: { select: { phase: true } },
     },
   });
 }
@@ -101,16 +119,35 @@ function readNodes(tx: Transaction): Promise<LiveNode[]> {
 function readDrvms(tx: Transaction): Promise<LiveDrvm[]> {
   return tx.drvm.findMany({
     orderBy: { id: 'asc' },
-    select: { id: true, name: true, tenantId: true, state: true, generation: true },
+    select: {
+      id: true,
+      name: true,
+      tenantId: true,
+      state: true,
+      generation: true,
+      homeIndex: true,
+      request: true,
+      affinities: { select: { otherId: true, kind: true } },
+      devices: { select: { nodeId: true } },
+      tenant: { select: { weight: true } },
+    },
   });
 }
 
-/** When each process moved last since then, by `drvm/pid`: what moved lately stays, and an hour has only so many moves. */
+/** DRVMs that an operation is about to change: where they will be is not known yet. */
+async function readChanging(tx: Transaction): Promise<string[]> {
+  const rows = await tx.operation.findMany({
+    where: { state: { in: ['queued', 'running'] }, kind: { startsWith: 'drvm.' }, drvmId: { not: null } },
+    select: { drvmId: true },
+  });
+  return rows.flatMap(({ drvmId }) => drvmId ?? []);
+}
+
+/** When each process moved last since then, by `drvm/pid`, and each slice, by `drvm@node`: what moved lately stays, and an hour has only so many moves. */
 async function readMoves(tx: Transaction, sinceMs: number): Promise<Map<string, number>> {
   const endedAt = { gte: new Date(sinceMs) };
   const moves = new Map<string, number>();
-  const note = (drvmId: string, pid: number, at: Date | null): void => {
-    const key = `${drvmId}/${pid}`;
+  const note = (key: string, at: Date | null): void => {
     moves.set(key, Math.max(moves.get(key) ?? 0, at?.getTime() ?? 0));
   };
   for (const { drvmId, params, endedAt: at } of await tx.operation.findMany({
@@ -118,14 +155,16 @@ async function readMoves(tx: Transaction, sinceMs: number): Promise<Map<string, 
     select: { drvmId: true, params: true, endedAt: true },
   })) {
     const moved = MovedPid.safeParse(params);
-    if (drvmId !== null && moved.success) note(drvmId, moved.data.pid, at);
+    if (drvmId !== null && moved.success) note(`${drvmId}/${moved.data.pid}`, at);
   }
   for (const { output, endedAt: at } of await tx.operationStep.findMany({
     where: { operation: { kind: 'plan.apply' }, state: 'succeeded', endedAt },
     select: { output: true, endedAt: true },
   })) {
     const moved = MovedByPlan.safeParse(output);
-    if (moved.success) note(moved.data.drvmId, moved.data.pid, at);
+    if (moved.success) note(`${moved.data.drvmId}/${moved.data.pid}`, at);
+    const slice = SliceMovedByPlan.safeParse(output);
+    if (slice.success) note(`${slice.data.drvmId}@${slice.data.toId}`, at);
   }
   return moves;
 }

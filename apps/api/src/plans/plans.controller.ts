@@ -7,7 +7,8 @@ import { PageQuery } from '../http/paging.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { ClusterPlanAnswer, OperationAnswer, pageAnswer } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
-import { PlanRequest, PlansService } from './plans.service.js';
+import { PlanRequest } from './plan-request.js';
+import { PlansService } from './plans.service.js';
 
 @ApiTags('plans')
 @Controller('api/v1/plans')
@@ -16,7 +17,8 @@ export class PlansController {
 
   @Post()
   @Endpoint({
-    summary: 'Plan how to balance the load, or how to empty a node; nothing is moved',
+    summary:
+      'Plan how to balance, consolidate, reallocate or wake, or how to drain, restore or evacuate a node; nothing is changed',
     body: PlanRequest,
     answer: ClusterPlanAnswer,
     status: 201,
@@ -54,5 +56,17 @@ export class PlansController {
   })
   apply(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<OperationView> {
     return this.plans.apply(actor, id);
+  }
+
+  @Post(':id/undo')
+  @HttpCode(201)
+  @Endpoint({
+    summary: 'Plan the way back from what was carried out of it; nothing is changed',
+    answer: ClusterPlanAnswer,
+    status: 201,
+    idempotent: true,
+  })
+  undo(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<ClusterPlanView> {
+    return this.plans.undo(actor, id);
   }
 }

@@ -1,16 +1,22 @@
 import { Module } from '@nestjs/common';
 import { AgentsModule } from '../agents/agents.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
+import { PowerCoreModule } from '../power/power-core.module.js';
+import { DemandForecast } from './demand-forecast.js';
 import { DrainsController } from './drains.controller.js';
 import { LiveStates } from './live-state.service.js';
+import { LoadMarks } from './load-marks.js';
+import { PlannerLoop } from './planner-loop.js';
+import { PlannerSettingsController } from './planner-settings.controller.js';
+import { PlannerSettings } from './planner-settings.service.js';
 import { PlansController } from './plans.controller.js';
 import { PlansService } from './plans.service.js';
 
 /** Plans of the running cluster: made by the planners of libs/policy, carried out as operations. */
 @Module({
-  imports: [AgentsModule, OperationsModule],
-  controllers: [PlansController, DrainsController],
-  providers: [LiveStates, PlansService],
-  exports: [PlansService],
+  imports: [AgentsModule, OperationsModule, PowerCoreModule],
+  controllers: [PlansController, DrainsController, PlannerSettingsController],
+  providers: [LiveStates, LoadMarks, PlannerSettings, PlannerLoop, DemandForecast, PlansService],
+  exports: [LiveStates, PlansService, PlannerSettings],
 })
 export class PlansModule {}

@@ -2,16 +2,21 @@ import type { NodeDetailView, NodeView, OperationView } from '@drvs/contracts';
 import { DrvsError } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
 import { usage } from '../failure.js';
+import { renderDrained, renderRestored } from '../output/plan-text.js';
 import { renderFacts, renderTable } from '../output/table.js';
 import { formatAgo, formatBytes, formatCpu, formatMiB, parseDurationSeconds } from '../quantities.js';
 import type { Shell } from '../shell.js';
-import { outcomeOf, renderOutcome } from './plan.js';
+import { registerMaintain } from './maintain.js';
+import { outcomeOf, restoreMode } from './plan.js';
+import { registerPower } from './power.js';
 
 const of = (used: string, total: string): string => `${used}/${total}`;
 
 export function registerNode(program: Command, shell: Shell): void {
   const node = program.command('node').description('the nodes of the cluster and their resources');
   const path = (name: string): string => `/nodes/${encodeURIComponent(name)}`;
+
+  registerPower(node, shell);
 
   node
     .command('list')
@@ -89,35 +94,47 @@ export function registerNode(program: Command, shell: Shell): void {
 
   node
     .command('drain')
-    .description('close a node to what is new, and move the programs on it to other nodes of their DRVMs')
+    .description('close a node to what is new, and move everything on it elsewhere')
     .argument('<node>')
     .addOption(new Option('--no-wait', "do not wait; print the operation's id"))
     .action(async (name: string, options: { wait: boolean }) => {
       const operation = await (await shell.client()).post<OperationView>(`${path(name)}/drain`);
       if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-      shell.answer(outcomeOf(await shell.follow(operation)), renderOutcome);
+      shell.answer(outcomeOf(await shell.follow(operation)), renderDrained);
     });
 
   node
     .command('restore')
-    .description('open a drained node again')
+    .description('open a drained node again; what left it comes back')
     .argument('<node>')
-    .action(async (name: string) => {
-      const after = await (await shell.client()).post<NodeDetailView>(`${path(name)}/restore`);
-      shell.answer(after, ({ state }) => `${name} is ${state} and takes new programs and DRVMs\n`);
+    .addOption(restoreMode())
+    .addOption(new Option('--no-wait', "do not wait; print the operation's id"))
+    .action(async (name: string, { mode, wait }: { mode: string; wait: boolean }) => {
+      const client = await shell.client();
+      const operation = await client.post<OperationView>(`${path(name)}/restore`, { mode });
+      if (!wait) return shell.answer(operation, ({ id }) => `${id}\n`);
+      shell.answer(outcomeOf(await shell.follow(operation)), renderRestored);
     });
+
+  registerMaintain(node, shell);
 
   node
     .command('remove')
     .alias('rm')
     .description('forget a node that holds nothing of any DRVM')
     .argument('<node>')
+    .option('--drain', 'move everything off it first')
     .option('-y, --yes', 'do not ask')
-    .action(async (name: string, options: { yes?: boolean }) => {
+    .action(async (name: string, options: { yes?: boolean; drain?: boolean }) => {
       await shell.confirm(
         `Remove node ${name}? Its agent needs a new enrolment token to come back.`,
         options.yes,
       );
+      if (options.drain) {
+        const operation = await (await shell.client()).post<OperationView>(`${path(name)}/retire`);
+        shell.answer(outcomeOf(await shell.follow(operation)), renderDrained);
+        return;
+      }
       await (await shell.client()).delete(path(name));
       shell.answer({ name }, () => `${name} removed\n`);
     });

@@ -24,7 +24,17 @@ const made: ClusterPlanView = {
       reason: 'node2 is drained; node3 is the least busy node of its DRVM with room for it',
     },
   ],
-  gain: { strainBefore: 1, strainAfter: 1, summary: 'no change of load or power' },
+  gain: {
+    strainBefore: 1,
+    strainAfter: 1,
+    wattsBefore: 0,
+    wattsAfter: 0,
+    nodesOnBefore: 3,
+    nodesOnAfter: 3,
+    unmetCpuBefore: 0,
+    unmetCpuAfter: 0,
+    summary: 'no change of load or power',
+  },
   cost: {
     moves: 1,
     bytes: 2_097_152,
@@ -32,7 +42,8 @@ const made: ClusterPlanView = {
     seconds: 0.1,
     summary: '1 move, 2.0 MiB, 5 ms of pauses in all',
   },
-  rejected: [{ what: 'aula@node2', reason: 'its slice stays given' }],
+  rejected: [{ what: 'aula@node2', reason: 'too little is free there', advice: 'add a node' }],
+  origin: 'request',
   requestedBy: 'user/admin',
   createdAt: '2026-01-01T00:00:00.000Z',
   expiresAt: '2026-01-01T00:10:00.000Z',
@@ -43,6 +54,12 @@ const outcome: PlanOutcome = {
   kind: 'drain',
   node: 'node2',
   moved: [{ drvm: 'aula', pid: 12, from: 'node2', to: 'node3', bytes: 2_097_152, pauseMs: 3.4 }],
+  slices: [
+    { drvm: 'labo', from: 'node2', to: 'node1', processes: 2, bytes: 4_194_304, pauseMs: 6, home: true },
+  ],
+  resized: [],
+  nodes: [{ node: 'node2', change: 'closed' }],
+  notDone: [],
   skipped: [{ step: 'move process 13 of aula from node2 to node1', reason: 'process 13 has ended' }],
   stays: made.rejected,
 };
@@ -60,12 +77,19 @@ const operation: OperationView = {
   endedAt: made.createdAt,
 };
 
+const restored: OperationView = {
+  ...operation,
+  id: 'o2',
+  result: { ...outcome, slices: [], moved: [], skipped: [], stays: [] },
+};
+
 const drvs: Answering = ({ method, path }, response) => {
   if (method === 'POST' && path === '/api/v1/plans') return json(response, made, 201);
   if (path === '/api/v1/plans/p1/apply' || path === '/api/v1/nodes/node2/drain')
     return json(response, operation, 202);
   if (path.startsWith('/api/v1/operations/o1')) return json(response, operation);
-  if (path === '/api/v1/nodes/node2/restore') return json(response, { name: 'node2', state: 'up' });
+  if (path === '/api/v1/nodes/node2/restore') return json(response, restored, 202);
+  if (path.startsWith('/api/v1/operations/o2')) return json(response, restored);
   problem(response, 404, 'NotFound', `${method} ${path}`);
 };
 
@@ -96,8 +120,8 @@ test('a dry run says each step with its reason, the gain, the cost, what is not 
     'Gain: no change of load or power',
     'Cost: 1 move, 2.0 MiB, 5 ms of pauses in all',
     '',
-    'NOT DONE     REASON',
-    'aula@node2   its slice stays given',
+    'NOT DONE     REASON                     WHAT TO CHANGE',
+    'aula@node2   too little is free there   add a node',
     '',
     'Nothing has been done. To do it: drvs plan drain node2 --apply',
     '',
@@ -116,11 +140,12 @@ test('a drain says what moved, what was not needed and what stays; a restore ope
   const { stdout } = await run('node', 'drain', 'node2');
   expect(stdout.split('\n')).toEqual([
     'node2 takes nothing new',
+    'labo moved from node2 to node1: 2 processes, 4 MiB, longest pause 6.0 ms, its servers and files too',
     'aula/12 moved from node2 to node3: 2 MiB, downtime 3.4 ms',
     'not needed: move process 13 of aula from node2 to node1: process 13 has ended',
     '',
-    'STAYS        REASON',
-    'aula@node2   its slice stays given',
+    'STAYS        REASON                     WHAT TO CHANGE',
+    'aula@node2   too little is free there   add a node',
     '',
   ]);
   expect((await run('node', 'drain', 'node2', '--no-wait')).stdout).toBe('o1\n');

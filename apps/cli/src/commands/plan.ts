@@ -1,7 +1,7 @@
-import type { ClusterPlanStep, ClusterPlanView, OperationView, PlanOutcome } from '@drvs/contracts';
+import { type ClusterPlanView, type OperationView, type PlanOutcome, RESTORE_MODES } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
-import { renderTable } from '../output/table.js';
-import { formatAgo, formatBytes, formatCpu } from '../quantities.js';
+import { renderMoves, renderPlan } from '../output/plan-text.js';
+import { formatAgo } from '../quantities.js';
 import type { Shell } from '../shell.js';
 
 /** Lists go back this far. */
@@ -18,12 +18,9 @@ export function registerPlan(program: Command, shell: Shell): void {
   const apply = new Option('--apply', 'carry it out');
   const noWait = new Option('--no-wait', "do not wait; print the operation's id");
 
-  const make = async (request: { kind: string; node?: string }, options: MakeOptions): Promise<void> => {
-    const client = await shell.client();
-    const made = await client.post<ClusterPlanView>('/plans', request);
+  const carryOut = async (made: ClusterPlanView, again: string, options: MakeOptions): Promise<void> => {
     if (!options.apply) {
-      const again = `drvs plan ${request.kind}${request.node === undefined ? '' : ` ${request.node}`} --apply`;
-      const hint = made.steps.length === 0 ? '' : `\nNothing has been done. To do it: ${again}\n`;
+      const hint = made.steps.length === 0 ? '' : `\nNothing has been done. To do it: ${again} --apply\n`;
       return shell.answer(made, (view) => renderPlan(view) + hint);
     }
     if (!shell.isJson) shell.out(renderPlan(made));
@@ -31,26 +28,87 @@ export function registerPlan(program: Command, shell: Shell): void {
       if (shell.isJson) shell.answer(made, () => '');
       return;
     }
+    const client = await shell.client();
     const operation = await client.post<OperationView>(`${path(made.id)}/apply`);
     if (!options.wait) return shell.answer({ ...made, operation: operation.id }, () => `${operation.id}\n`);
     const result = outcomeOf(await shell.follow(operation));
     shell.answer({ ...made, operation: operation.id, result }, () => `\n${renderMoves(result)}`);
   };
+  const make = async (
+    request: { kind: string; node?: string; mode?: string },
+    options: MakeOptions,
+  ): Promise<void> => {
+    const made = await (await shell.client()).post<ClusterPlanView>('/plans', request);
+    const { kind, node, mode } = request;
+    const words = [
+      kind,
+      ...(node === undefined ? [] : [node]),
+      ...(mode === undefined ? [] : ['--mode', mode]),
+    ];
+    await carryOut(made, `drvs plan ${words.join(' ')}`, options);
+  };
 
-  plan
-    .command('balance')
-    .description('move programs from nodes where they wait for a CPU to nodes where they need not')
-    .addOption(apply)
-    .addOption(noWait)
-    .action((options: MakeOptions) => make({ kind: 'balance' }, options));
+  for (const [kind, description] of [
+    ['balance', 'move load from where it waits for a CPU to where it need not'],
+    ['consolidate', 'empty nodes that the others can do without, and switch them off'],
+    ['reallocate', 'lend what is idle to whoever wants more, and give it back'],
+    ['power', 'switch nodes on before they are missed'],
+  ] as const) {
+    plan
+      .command(kind)
+      .description(description)
+      .addOption(apply)
+      .addOption(noWait)
+      .action((options: MakeOptions) => make({ kind }, options));
+  }
 
   plan
     .command('drain')
-    .description('close a node to what is new and move the programs on it elsewhere')
+    .description('close a node to what is new and move everything on it elsewhere')
     .argument('<node>')
     .addOption(apply)
     .addOption(noWait)
     .action((node: string, options: MakeOptions) => make({ kind: 'drain', node }, options));
+
+  plan
+    .command('restore')
+    .description('open a node again and bring back what a drain moved off it')
+    .argument('<node>')
+    .addOption(restoreMode())
+    .addOption(apply)
+    .addOption(noWait)
+    .action((node: string, { mode, ...options }: MakeOptions & { mode: string }) =>
+      make({ kind: 'restore', node, mode }, options),
+    );
+
+  plan
+    .command('evacuate')
+    .description('make anew elsewhere what was on a node that is lost and fenced')
+    .argument('<node>')
+    .addOption(apply)
+    .addOption(noWait)
+    .action((node: string, options: MakeOptions) => make({ kind: 'evacuate', node }, options));
+
+  plan
+    .command('undo')
+    .description('the way back from what was carried out of a plan')
+    .argument('<id>')
+    .addOption(apply)
+    .addOption(noWait)
+    .action(async (id: string, options: MakeOptions) => {
+      const made = await (await shell.client()).post<ClusterPlanView>(`${path(id)}/undo`);
+      await carryOut(made, `drvs plan undo ${id}`, options);
+    });
+
+  plan
+    .command('apply')
+    .description('carry out a plan that was made')
+    .argument('<id>')
+    .addOption(noWait)
+    .action(async (id: string, options: { wait: boolean }) => {
+      const made = await (await shell.client()).get<ClusterPlanView>(path(id));
+      await carryOut(made, '', { ...options, apply: true });
+    });
 
   plan
     .command('list')
@@ -84,42 +142,7 @@ export function registerPlan(program: Command, shell: Shell): void {
 /** The result of an operation `plan.apply` that succeeded. */
 export const outcomeOf = ({ result }: OperationView): PlanOutcome => result as PlanOutcome;
 
-function describe(step: ClusterPlanStep): string[] {
-  if (step.action === 'cordon') return ['close', step.node, '-', '-', '-', step.reason];
-  const { drvm, pid, command, from, to, cpu, bytes, reason } = step;
-  const what = `${drvm}/${pid} ${command}`.slice(0, 40);
-  return ['move', what, `${from} -> ${to}`, formatCpu(cpu), formatBytes(bytes), reason];
-}
-
-function renderPlan(plan: ClusterPlanView): string {
-  const { steps, gain, cost, rejected } = plan;
-  const what = plan.node === null ? plan.kind : `${plan.kind} ${plan.node}`;
-  const done =
-    steps.length === 0
-      ? `${what}: nothing to do\n`
-      : `${what}: ${steps.length} step${steps.length === 1 ? '' : 's'}\n\n${renderTable(
-          ['STEP', 'WHAT', 'WHERE', 'CPU', 'SIZE', 'REASON'],
-          steps.map(describe),
-        )}\nGain: ${gain.summary}\nCost: ${cost.summary}\n`;
-  const left = rejected.map(({ what: subject, reason }) => [subject, reason]);
-  return left.length === 0 ? done : `${done}\n${renderTable(['NOT DONE', 'REASON'], left)}`;
-}
-
-function renderMoves({ moved, skipped }: PlanOutcome): string {
-  const lines = moved.map(
-    ({ drvm, pid, from, to, bytes, pauseMs }) =>
-      `${drvm}/${pid} moved from ${from} to ${to}: ${formatBytes(bytes)}, downtime ${pauseMs.toFixed(1)} ms\n`,
-  );
-  const left = skipped.map(({ step, reason }) => `not needed: ${step}: ${reason}\n`);
-  return [...lines, ...left].join('') || 'nothing moved\n';
-}
-
-/** Of a drain: what has moved, and what stays. */
-export function renderOutcome(outcome: PlanOutcome): string {
-  const { node, stays } = outcome;
-  const left = stays.map(({ what, reason }) => [what, reason]);
-  return (
-    `${node} takes nothing new\n${renderMoves(outcome)}` +
-    (left.length === 0 ? '' : `\n${renderTable(['STAYS', 'REASON'], left)}`)
-  );
-}
+export const restoreMode = (): Option =>
+  new Option('--mode <mode>', 'what left the node comes back, stays where it went, or load is balanced anew')
+    .choices(RESTORE_MODES)
+    .default('return');

@@ -79,7 +79,7 @@ function best(
   const mayMove = (slice: number): boolean =>
     loadOf(slice) > 0 &&
     movedSlices[slice] === 0 &&
-    !ledger.hasPinned(slice) &&
+    ledger.whyItStays(slice) === null &&
     hasCooled(snapshot.slices[slice].movedAtMs, snapshot.atMs, policy.coolDownSeconds);
   const slices = ledger.slicesOn[node]
     .filter(mayMove)

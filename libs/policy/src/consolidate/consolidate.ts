@@ -135,8 +135,9 @@ function empty(emptying: Emptying, node: number): PlanStep[] {
   }
   let joules = power.bootSeconds * power.fullWatts;
   for (const slice of slices) {
-    if (ledger.hasPinned(slice)) {
-      rejections.add(name, 'pinned-process', sliceName(ledger, slice));
+    const stays = ledger.whyItStays(slice);
+    if (stays !== null) {
+      rejections.add(name, stays, sliceName(ledger, slice));
       return [];
     }
     const hasMoved = moved[slice] === 1;

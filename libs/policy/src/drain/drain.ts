@@ -21,13 +21,10 @@ export function planDrain(input: PlanInput, nodeId: string): Plan {
   const { steps: moves, rejections } = moveAllAnyway(
     bySizeDescending(ledger, ledger.slicesOn[node]),
     (slice, refused) => {
-      if (!ledger.hasPinned(slice))
-        return moveAnyway(ledger, slice, policy, rank, because, 'move-slice', refused);
-      refused.add(
-        sliceName(ledger, slice),
-        'pinned-process',
-        `give the device back, or stop the process, then drain ${name} again`,
-      );
+      const stays = ledger.whyItStays(slice);
+      if (stays === null) return moveAnyway(ledger, slice, policy, rank, because, 'move-slice', refused);
+      const what = stays === 'busy' ? 'wait until that has ended' : 'give the device back, or stop the process';
+      refused.add(sliceName(ledger, slice), stays, `${what}, then drain ${name} again`);
       return [];
     },
   );

@@ -16,6 +16,11 @@ export function reject(node: NodeSnapshot, request: PlacementRequest, isEver = f
   );
 }
 
+/** Whether a node may get a slice of this request. */
+export function isEligible(node: NodeSnapshot, request: PlacementRequest): boolean {
+  return reject(node, request) === null;
+}
+
 const because = (node: NodeSnapshot, rule: RejectionRule, reason: string): RejectedNode => ({
   node: node.name,
   rule,

@@ -197,6 +197,7 @@ export class ClusterState {
       wanted: part.wanted,
       idleSinceMs: source.idleSinceMs,
       movedAtMs: this.atMs,
+      ...(isAll && source.stateBytes !== undefined ? { stateBytes: source.stateBytes } : {}),
     };
     if (isAll) this.#on(from).delete(drvm);
     else reduce(source, arrived);

@@ -39,7 +39,8 @@ export type RejectionRule =
   | 'not-up'
   | 'surge-limit'
   | 'moved-on'
-  | 'no-longer-so';
+  | 'no-longer-so'
+  | 'busy';
 
 const RULE_WORDS: Record<RejectionRule, string> = {
   'no-room': 'too little is free there',
@@ -65,6 +66,7 @@ const RULE_WORDS: Record<RejectionRule, string> = {
   'surge-limit': 'enough nodes are switched at once',
   'moved-on': 'it has gone elsewhere, or was changed, since',
   'no-longer-so': 'the cluster is no longer as it was left',
+  busy: 'its DRVM is being changed, or does not answer',
 };
 
 export const wordsFor = (rule: RejectionRule): string => RULE_WORDS[rule];
@@ -89,6 +91,7 @@ const ADVICE: Partial<Record<RejectionRule, string>> = {
   'minimum-nodes': 'lower power.nodesMin (`drvs policy set`)',
   headroom: 'lower power.headroomKept (`drvs policy set`)',
   'not-up': 'open or start a node',
+  busy: 'wait for the operation to end (`drvs op list`), or look at the DRVM (`drvs drvm show`)',
 };
 
 /** What somebody could change so that a rule no longer stands in the way; null where nothing need be done. */

@@ -9,7 +9,8 @@ import type { PlanStep } from './plan.js';
 /** What moving a slice, with all its processes, costs. */
 export function sliceMoveCost(ledger: Ledger, slice: number, model: MigrationModel): MigrationCost {
   const images = ledger.processesIn[slice].map((process) => ledger.snapshot.processes[process].imageBytes);
-  return migrationCost(images, SLICE_STATE_BYTES, ledger.sliceLoad[slice * CLASS_COUNT + CPU], model);
+  const stateBytes = ledger.snapshot.slices[slice]?.stateBytes ?? SLICE_STATE_BYTES;
+  return migrationCost(images, stateBytes, ledger.sliceLoad[slice * CLASS_COUNT + CPU], model);
 }
 
 /**

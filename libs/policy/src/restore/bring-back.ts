@@ -37,6 +37,7 @@ export function bringBack(
   const { drvm, from: home, to: away } = departure;
   const slice = state.nodes.has(away) ? state.findSlice(drvm, away) : undefined;
   if (!state.drvms.has(drvm) || !slice) return { rule: 'moved-on', words: '' };
+  if (slice.stays !== undefined) return { rule: slice.stays, words: '' };
   const unsuited = unsuitable(state, drvm, home);
   if (unsuited !== null) return unsuited;
   const here = [...state.processesOf(drvm)].filter(({ nodeId }) => nodeId === away);
@@ -56,7 +57,7 @@ export function bringBack(
   }
   const cost = migrationCost(
     part.processes.map(({ imageBytes }) => imageBytes),
-    SLICE_STATE_BYTES,
+    isWhole ? (slice.stateBytes ?? SLICE_STATE_BYTES) : SLICE_STATE_BYTES,
     part.processes.reduce((sum, { cpuMilli }) => sum + cpuMilli, 0),
     model,
   );

@@ -314,8 +314,12 @@ export class Ledger {
     return !this.#replicasAt.get(this.#replicaKey(group, targetPlace));
   }
 
-  hasPinned(slice: number): boolean {
-    return this.processesIn[slice].some((process) => this.snapshot.processes[process].isPinned);
+  /** Why a slice cannot move, whatever else is so; null when it can. */
+  whyItStays(slice: number): 'pinned-process' | 'busy' | null {
+    const { stays } = this.snapshot.slices[slice] ?? {};
+    if (stays !== undefined) return stays;
+    const isPinned = this.processesIn[slice].some((process) => this.snapshot.processes[process].isPinned);
+    return isPinned ? 'pinned-process' : null;
   }
 
   /**
