@@ -7,16 +7,19 @@ import {
   type ContainerState,
   DrvsError,
   type EnrolmentAnswer,
+  type Heartbeat,
   NODE_CHECKS,
   type NodeCheck,
   type NodeInventory,
   type ResourceAmounts,
   type RpcContext,
   RpcPeer,
+  type WitnessMark,
 } from '@drvs/contracts';
 import * as x509 from '@peculiar/x509';
 import { WebSocket } from 'ws';
 import { websocketPipe } from '../../apps/api/src/agents/websocket-pipe.js';
+import { witness } from '../../apps/node-agent/src/power/witness.js';
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
@@ -40,6 +43,14 @@ export class AgentPeer {
   containerCall: ContainerCall = (_, method) => {
     throw new DrvsError('NotFound', `no ${method} here`);
   };
+  /** Switches the host off, where it is let. */
+  shutdown: () => void | Promise<void> = () => {
+    throw new DrvsError('StateConflict', 'this agent may not switch its host off');
+  };
+  /** Tries to reach another node, for real. */
+  witness: (target: { host: string; port: number }, timeoutMs: number) => Promise<WitnessMark> = witness;
+  /** What its host has drawn since the agent started. */
+  energy: Heartbeat['energy'];
   #credential = '';
   #peer: RpcPeer | null = null;
   #socket: WebSocket | null = null;
@@ -143,6 +154,7 @@ export class AgentPeer {
       at: new Date().toISOString(),
       used: { cpuMilli: 100.4, memoryMiB: 512, diskGiB: 1, networkMbps: 0 },
       load1: 0.1,
+      energy: this.energy,
       containers: [...this.containers.values()],
     });
   }
@@ -197,6 +209,13 @@ export class AgentPeer {
         return {};
       case 'node.check':
         return soundCheck();
+      case 'node.shutdown':
+        await this.shutdown();
+        return {};
+      case 'node.witness': {
+        const { targets, timeoutMs } = AgentMethods[method].params.parse(raw);
+        return Promise.all(targets.map((target) => this.witness(target, timeoutMs)));
+      }
       case 'drvm.list':
         return [...this.containers.values()];
       case 'container.call': {

@@ -89,9 +89,15 @@ export interface EnergyReportView {
   /** Of nobody: idle draw of nodes that held nothing. */
   unallocatedKWh: number;
   formula: string;
-  recommendations: { what: string; reason: string; savedWatts: number }[];
   /** What is expected of the cluster's CPU, in vCPUs, for each of the next hours. */
   forecast: { at: string; cpu: number; basis: string }[];
+}
+
+/** What could be switched off now, and why the rest could not. */
+export interface EnergyRecommendationsView {
+  recommendations: { node: string; savedWatts: number; moves: number; reason: string }[];
+  rejected: { what: string; reason: string }[];
+  summary: string;
 }
 
 export const FAILURE_PHASES = [

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { OperationsModule } from '../operations/operations.module.js';
+import { PowerCoreModule } from '../power/power-core.module.js';
 import { TelemetryModule } from '../telemetry/telemetry.module.js';
 import { AgentJobProcessor } from './agent-jobs.js';
 import { UsageModule } from '../usage/usage.module.js';

@@ -3,6 +3,7 @@ import type { ContainerEvent, ContainerState, Heartbeat, NodeInventory } from '@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
+import { HeartbeatEnergy } from '../power/heartbeat-energy.js';
 import { DrvmConditions } from './drvm-conditions.js';
 import { applyInventory } from './enrolment.service.js';
 
@@ -19,6 +20,7 @@ export class NodeReports {
   constructor(
     private readonly database: Database,
     private readonly conditions: DrvmConditions,
+    private readonly energy: HeartbeatEnergy,
   ) {}
 
   async seen(nodeId: string): Promise<void> {
@@ -29,13 +31,14 @@ export class NodeReports {
   }
 
   /** False when there is no such node any more. */
-  async heartbeat(nodeId: string, { used, containers }: Heartbeat): Promise<boolean> {
+  async heartbeat(nodeId: string, { used, containers, energy }: Heartbeat): Promise<boolean> {
     const rounded = Object.fromEntries(Object.entries(used).map(([key, value]) => [key, Math.round(value)]));
     const { count } = await this.database.unrestricted.node.updateMany({
       where: { id: nodeId },
       data: { lastSeenAt: new Date(), used: rounded },
     });
     if (count === 0) return false;
+    await this.energy.note(nodeId, energy);
     await this.containers(nodeId, containers);
     return true;
   }

@@ -66,6 +66,8 @@ const TAGS: Readonly<Record<string, string>> = {
   files: 'The files of a DRVM',
   allocations: 'Who holds what on which node',
   plans: 'What to move where, and why',
+  power: 'How nodes are switched off and on',
+  energy: 'What nodes draw, for whom, and what was saved',
   operations: 'Work that takes time',
   events: 'What happened',
   audit: 'Who did what',

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { HeartbeatEnergy } from './heartbeat-energy.js';
 import { LocalNodes } from './local-nodes.js';
 import { PowerService } from './power.service.js';
 import { PowerPerformer } from './power-performer.js';
@@ -6,7 +7,7 @@ import { PowerWatch } from './power-watch.js';
 
 /** How nodes are switched. Apart from who may ask for it, which needs the operations that need this. */
 @Module({
-  providers: [LocalNodes, PowerService, PowerPerformer, PowerWatch],
-  exports: [LocalNodes, PowerService, PowerPerformer],
+  providers: [HeartbeatEnergy, LocalNodes, PowerService, PowerPerformer, PowerWatch],
+  exports: [HeartbeatEnergy, LocalNodes, PowerService, PowerPerformer],
 })
 export class PowerCoreModule {}
