@@ -28,7 +28,9 @@ ALTER TABLE "slice"
   -- Of the specification that the node's agent said last it runs the container under.
   ADD COLUMN "applied_generation" BIGINT NOT NULL DEFAULT 0,
   -- On its way out of the DRVM: it still counts in the ledger, and is no peer any more.
-  ADD COLUMN "leaving" BOOLEAN NOT NULL DEFAULT false;
+  ADD COLUMN "leaving" BOOLEAN NOT NULL DEFAULT false,
+  -- Follows from the DRVM's home_index.
+  ADD COLUMN "is_home" BOOLEAN NOT NULL DEFAULT false;
 ALTER SEQUENCE "slice_spec_generation" OWNED BY "slice"."spec_generation";
 ALTER TABLE "inventory" ADD COLUMN "held" INTEGER NOT NULL DEFAULT 0 CHECK ("held" >= 0);
 
@@ -36,7 +38,8 @@ UPDATE "slice" SET
   "ceiling_cpu_milli" = "cpu_milli", "held_cpu_milli" = "cpu_milli",
   "ceiling_memory_mib" = "memory_mib", "held_memory_mib" = "memory_mib",
   "ceiling_disk_gib" = "disk_gib", "held_disk_gib" = "disk_gib",
-  "ceiling_network_mbps" = "network_mbps", "held_network_mbps" = "network_mbps";
+  "ceiling_network_mbps" = "network_mbps", "held_network_mbps" = "network_mbps",
+  "is_home" = ("slice_index" = 0);
 UPDATE "inventory" SET "held" = "used";
 
 -- CPU and network can be taken back at once, so an idle owner may hold less of them than it is guaranteed; memory and
@@ -57,6 +60,7 @@ CREATE FUNCTION slice_terms() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   IF TG_OP = 'INSERT' THEN
+    NEW."is_home" := NEW."slice_index" = (SELECT "home_index" FROM "drvm" WHERE "id" = NEW."drvm_id");
     NEW."ceiling_cpu_milli" := greatest(NEW."ceiling_cpu_milli", NEW."cpu_milli");
     NEW."ceiling_memory_mib" := greatest(NEW."ceiling_memory_mib", NEW."memory_mib");
     NEW."ceiling_disk_gib" := greatest(NEW."ceiling_disk_gib", NEW."disk_gib");
@@ -105,6 +109,15 @@ CREATE TRIGGER "slice_terms_follow" BEFORE INSERT OR UPDATE OF
   "ceiling_cpu_milli", "ceiling_memory_mib", "ceiling_disk_gib", "ceiling_network_mbps",
   "held_cpu_milli", "held_memory_mib", "held_disk_gib", "held_network_mbps", "host", "port", "certificate" ON "slice"
   FOR EACH ROW EXECUTE FUNCTION slice_terms();
+
+CREATE FUNCTION drvm_home_moved() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  UPDATE "slice" SET "is_home" = ("slice_index" = NEW."home_index") WHERE "drvm_id" = NEW."id";
+  RETURN NULL;
+END $$;
+CREATE TRIGGER "drvm_home_is_marked" AFTER UPDATE OF "home_index" ON "drvm"
+  FOR EACH ROW EXECUTE FUNCTION drvm_home_moved();
 
 -- SQLSTATE DR001 as for guarantees. A change that does not worsen an over-full class is let through.
 CREATE FUNCTION ledger_hold(hold_node UUID, hold_class "resource_class", delta INTEGER) RETURNS void

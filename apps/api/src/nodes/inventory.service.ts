@@ -216,7 +216,7 @@ export class InventoryService {
           taints: true,
           wantedState: true,
           lastSeenAt: true,
-          slices: { select: { index: true, processes: true } },
+          slices: { select: { isHome: true, processes: true } },
         },
       }),
     );

@@ -29,9 +29,9 @@ export type NodeRow = Node & { inventories: Inventory[]; slices: SliceRow[] };
  * What a drain has to bring away: a slice with programs in it, or one that is a DRVM's home (its servers and files are
  * there). As a Prisma condition and as a predicate.
  */
-export const OCCUPYING = { OR: [{ index: 0 }, { processes: { gt: 0 } }] };
-export const occupies = ({ index, processes }: Pick<Slice, 'index' | 'processes'>): boolean =>
-  index === 0 || processes > 0;
+export const OCCUPYING = { OR: [{ isHome: true }, { processes: { gt: 0 } }] };
+export const occupies = ({ isHome, processes }: Pick<Slice, 'isHome' | 'processes'>): boolean =>
+  isHome || processes > 0;
 
 /**
  * What a node is, from what is wanted of it and from when its agent was heard last. It is drained when nothing of any

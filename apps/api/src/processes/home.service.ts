@@ -30,7 +30,7 @@ export class HomeService {
     options: RpcCallOptions = {},
   ): Promise<Reply<ContainerResult<M>>> {
     requireUp(drvm);
-    return this.agents.containerCall(drvm.id, 0, method, params, options);
+    return this.agents.containerCall(drvm.id, drvm.homeIndex, method, params, options);
   }
 }
 
