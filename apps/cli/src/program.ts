@@ -5,6 +5,7 @@ import { registerCopy } from './commands/copy.js';
 import { registerDrvm } from './commands/drvm.js';
 import { registerEnergy } from './commands/energy.js';
 import { registerEvent } from './commands/event.js';
+import { registerLoan } from './commands/loan.js';
 import { registerLogin } from './commands/login.js';
 import { registerNode } from './commands/node.js';
 import { registerOperation } from './commands/operation.js';
@@ -46,6 +47,7 @@ export function buildProgram(shell: Shell): Command {
   registerUser(program, shell);
   registerToken(program, shell);
   registerDrvm(program, shell);
+  registerLoan(program, shell);
   registerRun(program, shell);
   registerProcess(program, shell);
   registerCopy(program, shell);

@@ -15,6 +15,7 @@ import { OperationsModule } from '../operations/operations.module.js';
 import { PlansModule } from '../plans/plans.module.js';
 import { PowerModule } from '../power/power.module.js';
 import { ProcessesModule } from '../processes/processes.module.js';
+import { ReconfigureModule } from '../reconfigure/reconfigure.module.js';
 import { SchedulesModule } from '../schedules/schedules.module.js';
 import { TenantsModule } from '../tenants/tenants.module.js';
 import { UsersModule } from '../users/users.module.js';
@@ -50,6 +51,7 @@ const NOT_INTRODUCED_CODE = 4408;
     EnergyModule,
     PowerModule,
     ProcessesModule,
+    ReconfigureModule,
     SchedulesModule,
     TenantsModule,
     UsersModule,

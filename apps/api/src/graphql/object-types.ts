@@ -386,6 +386,42 @@ export class CreateDrvmInput {
 }
 
 @InputType()
+export class CeilingInput {
+  @Field(() => Float, { nullable: true }) cpu?: number;
+  @Field(() => Int, { nullable: true }) memoryMiB?: number;
+  @Field(() => Int, { nullable: true }) diskGiB?: number;
+  @Field(() => Int, { nullable: true }) networkMbps?: number;
+}
+
+@InputType({ description: 'New sums over the DRVM; what is left out stays as it is' })
+export class ResizeDrvmInput {
+  @Field(() => Float, { nullable: true }) cpu?: number;
+  @Field(() => Int, { nullable: true }) memoryMiB?: number;
+  @Field(() => Int, { nullable: true }) diskGiB?: number;
+  @Field(() => Int, { nullable: true }) networkMbps?: number;
+  @Field(() => CeilingInput, { nullable: true, description: 'Up to these sums it may borrow' })
+  ceiling?: CeilingInput;
+  @Field(() => Int, { nullable: true, description: 'On how many nodes' }) nodeCount?: number;
+  @Field(() => [String], { nullable: true, description: 'Nodes that come' }) addNodes?: string[];
+  @Field(() => [String], { nullable: true, description: 'Nodes that go' }) removeNodes?: string[];
+}
+
+@ObjectType({ description: 'CPU that a slice lends of its guarantee now, or borrows above it' })
+export class Loan {
+  @Field(() => ID) id!: string;
+  @Field() node!: string;
+  @Field() drvm!: string;
+  @Field(() => ID) drvmId!: string;
+  @Field() tenant!: string;
+  @Field({ description: 'lends or borrows' }) side!: string;
+  @Field(() => Float) cpu!: number;
+  @Field(() => Float) guaranteedCpu!: number;
+  @Field(() => Float) heldCpu!: number;
+  @Field(() => Float) ceilingCpu!: number;
+  @Field() since!: string;
+}
+
+@InputType()
 export class VariableInput {
   @Field() name!: string;
   @Field() value!: string;

@@ -4,6 +4,7 @@ import { PeopleResolver } from './people.resolver.js';
 import { PlansResolver } from './plans.resolver.js';
 import { PowerResolver } from './power.resolver.js';
 import { ProcessesResolver } from './processes.resolver.js';
+import { ReconfigureResolver } from './reconfigure.resolver.js';
 import { SchedulesResolver } from './schedules.resolver.js';
 import { SecretsResolver } from './secrets.resolver.js';
 import { ViewerResolver } from './viewer.resolver.js';
@@ -14,6 +15,7 @@ export const RESOLVERS = [
   SecretsResolver,
   ClusterResolver,
   DrvmsResolver,
+  ReconfigureResolver,
   ProcessesResolver,
   PlansResolver,
   PowerResolver,

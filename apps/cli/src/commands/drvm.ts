@@ -12,6 +12,7 @@ import {
   parseNetworkMbps,
 } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { registerResize } from './resize.js';
 
 export const drvmPath = (name: string): string => `/drvms/${encodeURIComponent(name)}`;
 
@@ -29,7 +30,7 @@ interface CreateOptions {
   wait: boolean;
 }
 
-interface PlanView {
+export interface PlanView {
   id: string;
   kind: string;
   steps: {
@@ -120,6 +121,8 @@ export function registerDrvm(program: Command, shell: Shell): void {
       shell.answer(await (await shell.client()).get<DrvmView>(drvmPath(name)), renderDrvm);
     });
 
+  registerResize(drvm, shell);
+
   for (const [action, done] of [
     ['start', 'runs'],
     ['stop', 'is stopped'],
@@ -171,7 +174,7 @@ export function parseNodes(text: string): number | string[] {
   return names;
 }
 
-function renderDrvm(view: DrvmView): string {
+export function renderDrvm(view: DrvmView): string {
   return (
     renderFacts([
       ['Name', view.name],
@@ -198,7 +201,7 @@ function renderDrvm(view: DrvmView): string {
   );
 }
 
-function renderPlan(plan: PlanView): string {
+export function renderPlan(plan: PlanView): string {
   return (
     renderTable(
       ['STEP', 'NODE', 'CPU', 'MEMORY', 'DISK', 'REASON'],

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { Failure, usage } from '../failure.js';
 import { renderTable } from '../output/table.js';
 import type { Shell } from '../shell.js';
+import { registerLending } from './loan.js';
 
 export function registerPolicy(program: Command, shell: Shell): void {
   const policy = program
@@ -32,6 +33,8 @@ export function registerPolicy(program: Command, shell: Shell): void {
       const change = { ...parseChanges(words), ...(windows === undefined ? {} : { windows }) };
       shell.answer(await (await shell.client()).patch<PlannerSettingsView>('/planner', change), render);
     });
+
+  registerLending(policy, shell);
 }
 
 type PolicyChange = {
