@@ -95,6 +95,16 @@ export function Endpoint(description: EndpointDescription): MethodDecorator {
       ApiHeader({ name: 'If-Match', required: false, description: 'ETag that you read; 412 if stale' }),
     );
   }
+  // What is accepted and goes on in the background.
+  if (status === 202) {
+    decorators.push(
+      ApiHeader({
+        name: 'Operation-Deadline',
+        required: false,
+        description: 'Seconds within which the operation that it starts must have ended; else it is undone',
+      }),
+    );
+  }
   if (idempotent) {
     decorators.push(
       UseInterceptors(IdempotencyInterceptor) as MethodDecorator,

@@ -20,6 +20,7 @@ export class TelemetryController {
       'Without `step` about 240 points. The step becomes longer where what is asked for is kept in longer steps only.',
     query: TelemetryQuery,
     answer: TelemetryAnswer,
+    problems: ['NotFound'],
   })
   history(
     @CurrentActor() actor: Actor,

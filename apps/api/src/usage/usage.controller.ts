@@ -22,6 +22,8 @@ export class UsageController {
     description: 'Without `from` since the first of this month. `format=csv` answers text/csv.',
     query: UsageQuery,
     answer: UsageAnswer,
+    media: { type: 'text/csv' },
+    problems: ['NotFound'],
   })
   async usage(
     @CurrentActor() actor: Actor,
@@ -39,6 +41,7 @@ export class UsageController {
   @Header('cache-control', 'no-store')
   @Endpoint({
     summary: 'The same by department, as Prometheus reads it; with a token, for it names departments',
+    media: { type: 'text/plain' },
   })
   metrics(@CurrentActor() actor: Actor): Promise<string> {
     return this.accounting.metrics(actor);

@@ -46,6 +46,7 @@ export class WebhooksController {
     body: NewWebhook,
     answer: NewWebhookAnswer,
     status: 201,
+    problems: ['NotFound', 'StateConflict'],
     idempotent: true,
   })
   create(
