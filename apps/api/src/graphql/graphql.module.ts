@@ -15,9 +15,11 @@ import { OperationsModule } from '../operations/operations.module.js';
 import { PlansModule } from '../plans/plans.module.js';
 import { PowerModule } from '../power/power.module.js';
 import { ProcessesModule } from '../processes/processes.module.js';
+import { RateLimits } from '../rate-limits/rate-limits.js';
 import { ReconfigureModule } from '../reconfigure/reconfigure.module.js';
 import { SchedulesModule } from '../schedules/schedules.module.js';
 import { TenantsModule } from '../tenants/tenants.module.js';
+import { TokensModule } from '../tokens/tokens.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { formatErrors } from './errors.js';
 import { GraphReads } from './graph-reads.service.js';
@@ -39,7 +41,7 @@ const NOT_INTRODUCED_CODE = 4408;
   imports: [
     GraphQLModule.forRootAsync<MercuriusDriverConfig>({
       driver: MercuriusDriver,
-      inject: [AuthService],
+      inject: [AuthService, RateLimits],
       useFactory: configuration,
     }),
     DrvmsModule,
@@ -54,13 +56,14 @@ const NOT_INTRODUCED_CODE = 4408;
     ReconfigureModule,
     SchedulesModule,
     TenantsModule,
+    TokensModule,
     UsersModule,
   ],
   providers: [GraphReads, ...RESOLVERS],
 })
 export class GraphqlModule {}
 
-function configuration(auth: AuthService): MercuriusDriverConfig {
+function configuration(auth: AuthService, limits: RateLimits): MercuriusDriverConfig {
   const logger = new Logger('GraphQL');
   return {
     autoSchemaFile: true,
@@ -77,6 +80,7 @@ function configuration(auth: AuthService): MercuriusDriverConfig {
     context: async (request: FastifyRequest, reply: FastifyReply): Promise<GraphqlContext> => {
       const session = new GraphqlSession(request, auth);
       await session.authenticate();
+      if (session.authenticated) await limits.charge(session.authenticated.actor, reply);
       return { session, reply };
     },
     additionalRouteOptions: {
