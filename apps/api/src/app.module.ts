@@ -27,6 +27,8 @@ import { PlansModule } from './plans/plans.module.js';
 import { PowerModule } from './power/power.module.js';
 import { ProcessesModule } from './processes/processes.module.js';
 import { ReconfigureModule } from './reconfigure/reconfigure.module.js';
+import { SchedulesModule } from './schedules/schedules.module.js';
+import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
 import { SettingsModule } from './settings/settings.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { SchedulesModule } from './schedules/schedules.module.js';
@@ -49,6 +51,7 @@ export class AppModule {
         EventsModule,
         FirstStartModule,
         SettingsModule,
+        RateLimitsModule,
         HealthModule,
         JobsModule,
         MaintenanceModule,

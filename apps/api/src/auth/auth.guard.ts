@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { RateLimits } from '../rate-limits/rate-limits.js';
 import { AuthService, CSRF_HEADER, SESSION_COOKIE } from './auth.service.js';
 import { requireActor } from './current-actor.js';
 import { IS_PUBLIC } from './public.js';
@@ -13,13 +14,17 @@ export class AuthGuard implements CanActivate {
   constructor(
     private readonly auth: AuthService,
     private readonly reflector: Reflector,
+    private readonly limits: RateLimits,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     if (context.getType<'http' | 'graphql'>() !== 'http') return true;
     if (this.reflector.getAllAndOverride<boolean>(IS_PUBLIC, [context.getHandler(), context.getClass()]))
       return true;
-    await authenticateRequest(this.auth, context.switchToHttp().getRequest<FastifyRequest>());
+    const http = context.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    await authenticateRequest(this.auth, request);
+    if (request.actor) await this.limits.charge(request.actor, http.getResponse<FastifyReply>());
     return true;
   }
 }
