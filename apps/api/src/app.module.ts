@@ -31,7 +31,7 @@ import { SchedulesModule } from './schedules/schedules.module.js';
 import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
 import { SettingsModule } from './settings/settings.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
-import { SchedulesModule } from './schedules/schedules.module.js';
+import { TemplatesModule } from './templates/templates.module.js';
 import { TenantsModule } from './tenants/tenants.module.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsageModule } from './usage/usage.module.js';
@@ -65,6 +65,8 @@ export class AppModule {
         TelemetryModule,
         UsageModule,
         AgentsModule,
+        LeasesModule,
+        TemplatesModule,
         OperationsModule,
         ProcessesModule,
         FilesModule,
@@ -75,10 +77,10 @@ export class AppModule {
         ReconfigureModule,
         EventStreamModule,
         WebhooksModule,
+        AlertsModule,
+        MailModule,
         GraphqlModule,
       ],
     };
-        AlertsModule,
-        MailModule,
   }
 }

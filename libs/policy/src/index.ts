@@ -32,6 +32,8 @@ export {
 } from './shares/fair-order.js';
 export type { ContenderName } from './simulation/contenders.js';
 export { type DayOptions, type DayReport, simulateDay } from './simulation/day.js';
+export type { TraceFormatName } from './simulation/trace/trace-format.js';
+export { TRACE_FORMATS, TraceReader } from './simulation/trace/trace-reader.js';
 export type {
   ClusterSnapshot,
   DrvmRecord,

@@ -20,6 +20,8 @@ const PERMISSIONS = {
   'process:write': ['supra-admin', 'tenant-admin', 'member'],
   'file:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
   'file:write': ['supra-admin', 'tenant-admin', 'member'],
+  'template:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
+  'template:write': ['supra-admin', 'tenant-admin'],
   'operation:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],
   'operation:write': ['supra-admin', 'tenant-admin', 'member'],
   'plan:read': ['supra-admin', 'tenant-admin', 'member', 'auditor'],

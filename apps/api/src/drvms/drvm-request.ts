@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { cpuToMilli, sumAmounts, toAmounts } from '../allocations/amounts.js';
 import type { PlanView } from '../openapi/answers.js';
 import { Name } from '../tenants/tenants.service.js';
+import { NO_AFFINITIES, PLACEMENT_TERMS, placementRules } from './placement-terms.js';
 
 export const NewDrvm = z.strictObject({
   name: Name,
@@ -33,6 +34,7 @@ export const NewDrvm = z.strictObject({
   exclusive: z.boolean().default(false),
   /** Without it: `spread` over the nodes asked for, `pack` into as few as suffice when none were. */
   policy: z.enum(['spread', 'pack']).optional(),
+  ...PLACEMENT_TERMS,
   /** Only plan: nothing is changed, and the plan is answered. */
   dryRun: z.boolean().default(false),
 });
@@ -42,9 +44,11 @@ export function amountsOf({ cpu, memoryMiB, diskGiB, networkMbps }: NewDrvm): Re
   return { cpuMilli: cpuToMilli(cpu), memoryMiB, diskGiB, networkMbps };
 }
 
-export function placementRequestOf(input: NewDrvm): PlacementRequest {
+export function placementRequestOf(input: NewDrvm, affinities = NO_AFFINITIES): PlacementRequest {
+  const total = amountsOf(input);
   return {
-    total: amountsOf(input),
+    ...placementRules(input, total, affinities),
+    total,
     nodes: input.nodes ?? null,
     exclusive: input.exclusive,
     policy: input.policy ?? (input.nodes === undefined ? 'pack' : 'spread'),

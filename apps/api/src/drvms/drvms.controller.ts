@@ -1,8 +1,8 @@
-import type { DrvmView, OperationView, Page } from '@drvs/contracts';
+import type { DrvmView, OperationView, Page, WaitingView } from '@drvs/contracts';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
 import { IfMatch } from '../http/etag.js';
@@ -16,14 +16,19 @@ import {
   pageAnswer,
 } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
+import { WaitingAnswer } from '../openapi/inventory-answers.js';
 import { FROM_LEDGER } from '../openapi/problems.js';
 import { NewDrvm } from './drvm-request.js';
 import { DrvmQuery, DrvmsService } from './drvms.service.js';
+import { QueueService } from './queue.service.js';
 
 @ApiTags('drvms')
 @Controller('api/v1/drvms')
 export class DrvmsController {
-  constructor(private readonly drvms: DrvmsService) {}
+  constructor(
+    private readonly drvms: DrvmsService,
+    private readonly queue: QueueService,
+  ) {}
 
   @Get()
   @Endpoint({ summary: 'The DRVMs', query: DrvmQuery, answer: pageAnswer(DrvmAnswer) })
@@ -38,10 +43,12 @@ export class DrvmsController {
   @HttpCode(202)
   @Endpoint({
     summary: 'Create a DRVM over one or more nodes, or with dryRun only plan it',
+    description:
+      'With whenFull `wait`, or a lease that begins later, it may be put in the queue: 201 and its place there.',
     body: NewDrvm,
     status: 202,
     answer: DrvmOperationAnswer,
-    alsoAnswers: { 200: PlanAnswer },
+    alsoAnswers: { 200: PlanAnswer, 201: z.object({ waiting: WaitingAnswer }) },
     problems: ['AlreadyExists', ...FROM_LEDGER],
     idempotent: true,
   })
@@ -49,12 +56,16 @@ export class DrvmsController {
     @CurrentActor() actor: Actor,
     @Body(new ZodPipe(NewDrvm)) input: NewDrvm,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<PlanView | { operation: OperationView; drvm: DrvmView }> {
+  ): Promise<PlanView | { operation: OperationView; drvm: DrvmView } | { waiting: WaitingView }> {
     if (input.dryRun) {
       void reply.status(200);
       return this.drvms.plan(actor, input);
     }
-    const created = await this.drvms.create(actor, input);
+    const created = await this.queue.createOrWait(actor, input);
+    if ('waiting' in created) {
+      void reply.status(201).header('location', `/api/v1/queue/${created.waiting.id}`);
+      return created;
+    }
     void reply.header('location', `/api/v1/operations/${created.operation.id}`);
     return created;
   }

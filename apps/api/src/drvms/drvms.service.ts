@@ -5,33 +5,91 @@ import {
   type Page,
   type ResourceAmounts,
 } from '@drvs/contracts';
-import { type NodeSnapshot, type PlacementPlan, type PlacementRequest, placeDrvm } from '@drvs/policy';
+import {
+  isEligible,
+  type NodeSnapshot,
+  type PlacementPlan,
+  type PlacementRequest,
+  placeDrvm,
+} from '@drvs/policy';
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission, seesWholeCluster } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
-import { CAPACITY_EXCEEDED, EXCLUSIVITY_VIOLATED, sqlState } from '../database/sql-state.js';
+import {
+  CAPACITY_EXCEEDED,
+  DEVICE_NOT_TO_BE_HAD,
+  EXCLUSIVITY_VIOLATED,
+  NOT_APART,
+  NOT_IN_STEP,
+  sqlState,
+  violates,
+} from '../database/sql-state.js';
 import { EventsService } from '../events/events.service.js';
 import type { Tenant } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
 import { isId } from '../http/reference.js';
+import { leaseColumns } from '../leases/lease-request.js';
 import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { requireNothingUnderWay } from '../reconfigure/change-records.js';
+import { requireDeviceQuota } from '../tenants/device-quota.js';
 import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
+import { claimedPlan } from './candidate-store.js';
 import { clusterSnapshot } from './cluster-snapshot.js';
 import { DrvmReads } from './drvm-reads.js';
 import { amountsOf, type NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
 import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
+import { type Affinities, devicesAsked } from './placement-terms.js';
+import {
+  ceilingColumns,
+  resolveAffinities,
+  writeAffinities,
+  writeDevices,
+  writeLease,
+} from './placement-writes.js';
 import { requireQuota } from './quota.js';
 
 export const DrvmQuery = PageQuery.extend({ tenant: z.string().max(100).optional() });
 
 /** Plans made without locks that may be overtaken by others; after these one is made under the lock of the ledger. */
 const OPTIMISTIC_PLANS = 2;
+
+/** Why the ledger refused a plan that was good when it was made. */
+const OVERTAKEN_STATES = [
+  CAPACITY_EXCEEDED,
+  EXCLUSIVITY_VIOLATED,
+  NOT_IN_STEP,
+  NOT_APART,
+  DEVICE_NOT_TO_BE_HAD,
+];
+
+function isOvertaken(error: unknown): boolean {
+  if (error instanceof PlanOvertaken) return true;
+  const state = sqlState(error);
+  return (
+    (state !== null && OVERTAKEN_STATES.includes(state)) ||
+    violates(error, 'device_allocation') ||
+    violates(error, 'identity')
+  );
+}
+
+function candidateOvertaken(cause: unknown): DrvsError {
+  return new DrvsError(
+    'StateConflict',
+    'this candidate was overtaken: what it counted on has been given meanwhile',
+    {
+      field: 'candidate',
+      hint: 'List the candidates again (`drvs drvm candidates`), or create it without one.',
+      cause,
+    },
+  );
+}
+
+const deviceTypesOf = ({ devices = [] }: PlacementRequest): string[] => devices.map(({ type }) => type);
 
 /** The plan was overtaken: what it counted on has been given to somebody else meanwhile. */
 class PlanOvertaken extends Error {}
@@ -80,11 +138,14 @@ export class DrvmsService {
   async plan(actor: Actor, input: NewDrvm): Promise<PlanView> {
     requirePermission(actor, 'drvm:write');
     const tenant = await this.#tenantFor(actor, input);
+    const affinities = await resolveAffinities(this.database, actor, input);
     return this.database.system(async (tx) => {
       await refuseTakenName(tx, tenant, input.name);
       await this.#requireQuota(tx, tenant.id, amountsOf(input));
-      const snapshot = await clusterSnapshot(tx);
-      return planViewOf(place(actor, placementRequestOf(input), snapshot), snapshot, seesWholeCluster(actor));
+      await requireDeviceQuota(tx, tenant.id, devicesAsked(input));
+      const request = placementRequestOf(input, affinities);
+      const snapshot = await clusterSnapshot(tx, undefined, Date.now(), deviceTypesOf(request));
+      return planViewOf(place(actor, request, snapshot), snapshot, seesWholeCluster(actor));
     });
   }
 
@@ -96,21 +157,28 @@ export class DrvmsService {
   async create(actor: Actor, input: NewDrvm): Promise<{ operation: OperationView; drvm: DrvmView }> {
     requirePermission(actor, 'drvm:write');
     const tenant = await this.#tenantFor(actor, input);
-    const request = placementRequestOf(input);
+    const affinities = await resolveAffinities(this.database, actor, input);
+    const request = placementRequestOf(input, affinities);
+    if (input.lease) leaseColumns(input.lease, new Date());
     for (let attempt = 0; ; attempt++) {
-      const isLast = attempt >= OPTIMISTIC_PLANS;
+      // A candidate is what was chosen: when it is overtaken no other one takes its place.
+      const isLast = attempt >= OPTIMISTIC_PLANS || input.candidate !== undefined;
       try {
-        const { operationId, drvmId } = await this.#tryCreate(actor, tenant, input, request, isLast);
+        const { operationId, drvmId } = await this.#tryCreate(
+          actor,
+          tenant,
+          input,
+          { request, affinities },
+          isLast,
+        );
         const [operation, drvm] = [
           await this.operations.show(actor, operationId),
           await this.show(actor, drvmId),
         ];
         return { operation, drvm };
       } catch (error) {
-        const state = sqlState(error);
-        const isOvertaken =
-          error instanceof PlanOvertaken || state === CAPACITY_EXCEEDED || state === EXCLUSIVITY_VIOLATED;
-        if (!isOvertaken || isLast) throw error;
+        if (!isOvertaken(error)) throw error;
+        if (isLast) throw input.candidate === undefined ? error : candidateOvertaken(error);
       }
     }
   }
@@ -119,18 +187,24 @@ export class DrvmsService {
     actor: Actor,
     tenant: Tenant,
     input: NewDrvm,
-    request: PlacementRequest,
+    { request, affinities }: { request: PlacementRequest; affinities: Affinities },
     underLock: boolean,
   ): Promise<{ operationId: string; drvmId: string }> {
-    const planned = underLock ? null : await this.#planNow(actor, request);
+    const planned =
+      input.candidate !== undefined
+        ? await claimedPlan(this.database, tenant.id, input, request)
+        : underLock
+          ? null
+          : await this.#planNow(actor, request);
     return this.database.system(async (tx) => {
       // The tenant's row orders creations of one tenant, so that its quota is not passed by two at once.
       await tx.$queryRaw`SELECT 1 FROM tenant WHERE id = ${tenant.id}::uuid FOR UPDATE`;
       await refuseTakenName(tx, tenant, input.name);
       await this.#requireQuota(tx, tenant.id, request.total);
+      await requireDeviceQuota(tx, tenant.id, devicesAsked(input));
       const plan = planned ?? (await this.#planUnderLock(tx, actor, request));
-      await requireStillFree(tx, plan);
-      const { policy, nodes, exclusive, total } = request;
+      await requireStillFree(tx, plan, request);
+      const { policy, nodes, exclusive, total, ceiling, require, forbid, tolerate, spreadOver } = request;
       const drvm = await tx.drvm.create({
         data: {
           tenantId: tenant.id,
@@ -141,10 +215,12 @@ export class DrvmsService {
             policy,
             exclusive,
             nodes: nodes === null ? null : typeof nodes === 'number' ? nodes : [...nodes],
+            ...(JSON.parse(JSON.stringify({ ceiling, require, forbid, tolerate, spreadOver })) as object),
           },
           detail: 'being created',
         },
       });
+      await writeAffinities(tx, drvm, affinities);
       // In the order of the nodes' ids, as everybody takes their locks.
       for (const slice of inNodeOrder(plan)) {
         await tx.slice.create({
@@ -154,11 +230,14 @@ export class DrvmsService {
             nodeId: slice.nodeId,
             index: slice.index,
             ...slice.amounts,
+            ...ceilingColumns(slice.ceiling),
             exclusive: slice.exclusive,
           },
           select: { id: true },
         });
       }
+      await writeDevices(tx, drvm, plan);
+      await writeLease(tx, drvm, input);
       const operation = await this.operations.start(tx, {
         kind: 'drvm.create',
         subject: `drvm/${drvm.name}`,
@@ -210,6 +289,7 @@ export class DrvmsService {
       const drvm = await findDrvm(tx, id);
       requireGeneration(`the DRVM ${drvm.name}`, generation, drvm.generation);
       await requireNothingUnderWay(tx, drvm.id, null);
+      if (kind === 'drvm.start') await refuseWhenLeaseEnded(tx, drvm);
       if (kind === 'drvm.start' && drvm.state === 'running') {
         throw new DrvsError('StateConflict', `${drvm.name} is running already`, {
           hint: `See \`drvs drvm show ${drvm.name}\`.`,
@@ -274,13 +354,18 @@ export class DrvmsService {
   }
 
   async #planNow(actor: Actor, request: PlacementRequest): Promise<PlacementPlan> {
-    return place(actor, request, await clusterSnapshot(this.database.unrestricted));
+    const types = deviceTypesOf(request);
+    return place(
+      actor,
+      request,
+      await clusterSnapshot(this.database.unrestricted, undefined, Date.now(), types),
+    );
   }
 
   /** Nobody else can give or free anything until this transaction ends; all take these locks in the same order. */
   async #planUnderLock(tx: Transaction, actor: Actor, request: PlacementRequest): Promise<PlacementPlan> {
     await tx.$queryRaw`SELECT 1 FROM inventory ORDER BY node_id, class FOR UPDATE`;
-    return place(actor, request, await clusterSnapshot(tx));
+    return place(actor, request, await clusterSnapshot(tx, undefined, Date.now(), deviceTypesOf(request)));
   }
 }
 
@@ -299,7 +384,11 @@ function inNodeOrder(plan: PlacementPlan): PlacementPlan['slices'] {
 }
 
 /** Locks the inventories of the plan's nodes and looks again. @throws PlanOvertaken */
-async function requireStillFree(tx: Transaction, plan: PlacementPlan): Promise<void> {
+async function requireStillFree(
+  tx: Transaction,
+  plan: PlacementPlan,
+  request: PlacementRequest,
+): Promise<void> {
   const ids = inNodeOrder(plan).map(({ nodeId }) => nodeId);
   await tx.$queryRaw`SELECT 1 FROM inventory WHERE node_id = ANY(${ids}::uuid[]) ORDER BY node_id, class FOR UPDATE`;
   const now = new Map<string, NodeSnapshot>((await clusterSnapshot(tx, ids)).map((node) => [node.id, node]));
@@ -307,9 +396,7 @@ async function requireStillFree(tx: Transaction, plan: PlacementPlan): Promise<v
     const node = now.get(nodeId);
     const fits =
       node !== undefined &&
-      node.state === 'up' &&
-      !node.isExclusive &&
-      (!exclusive || node.slices === 0) &&
+      isEligible(node, { ...request, exclusive }) &&
       node.free.cpuMilli >= amounts.cpuMilli &&
       node.free.memoryMiB >= amounts.memoryMiB &&
       Math.max(0, node.free.diskGiB) >= amounts.diskGiB &&
@@ -327,5 +414,13 @@ function nameTaken(tenant: Tenant, name: string): DrvsError {
   return new DrvsError('AlreadyExists', `the tenant ${tenant.name} has a DRVM named ${name}`, {
     field: 'name',
     hint: 'Choose another name, or delete that one first.',
+  });
+}
+
+async function refuseWhenLeaseEnded(tx: Transaction, { id, name }: DrvmRow): Promise<void> {
+  const lease = await tx.lease.findUnique({ where: { drvmId: id }, select: { state: true } });
+  if (lease?.state !== 'ended') return;
+  throw new DrvsError('StateConflict', `the lease of ${name} has ended`, {
+    hint: `Extend it first: \`drvs drvm lease ${name} --extend 7d\`.`,
   });
 }

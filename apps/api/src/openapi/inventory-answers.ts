@@ -88,7 +88,7 @@ export const TopologyAnswer = z.object({
   ),
 }) satisfies z.ZodType<TopologyView>;
 
-const CandidateAnswer = z.object({
+export const CandidateAnswer = z.object({
   id,
   rank: z.int(),
   slices: z.array(
