@@ -25,7 +25,7 @@ import {
 import { z } from 'zod';
 import { Home, type HomeState } from './home.js';
 import { elsewhere, homeIsElsewhere } from './home-move/home-methods.js';
-import { closeSeat, HomeMoves, type HomeSeat } from './home-move/home-moves.js';
+import { closeSeat, HomeMoves, type HomeSeat, type HomeStep } from './home-move/home-moves.js';
 import { HomeRecord } from './home-move/home-record.js';
 import { dvosCalls } from './kernel/dvos-calls.js';
 import { type Ending, endingOfSignal } from './kernel/ending.js';
@@ -93,6 +93,8 @@ export interface MolContainerOptions {
   readonly transport: Transport;
   readonly instrument: Instrument;
   readonly emit: (event: ContainerEvent) => void;
+  /** Told of the steps of a move of home, each as it has been taken. */
+  readonly onHomeStep?: (step: HomeStep) => void;
   /** Ends this OS process, for another to begin with what it left. Default: an error that nobody catches. */
   readonly restart?: (reason: string) => void;
 }
@@ -198,6 +200,7 @@ export class MolContainer {
         leave: () => this.#leaveSeat(),
         homeChanged: () => this.#homeChanged(),
         thawed: () => this.#giveHeldEnds(),
+        onStep: (step) => options.onHomeStep?.(step),
         restart: (reason) => this.#restart(reason),
       },
       this.#record,

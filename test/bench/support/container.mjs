@@ -3,6 +3,7 @@
 import { createTransport } from '@drvs/drvmm-core';
 import { MolContainer } from '@drvs/dvos';
 
+let diesAt = null;
 process.once('message', async ({ spec, incarnation, dataFolder, identity, authority, lostAfterMs }) => {
   const { host, port } = spec.peers.find(({ index }) => index === spec.index);
   const container = new MolContainer({
@@ -21,9 +22,16 @@ process.once('message', async ({ spec, incarnation, dataFolder, identity, author
     }),
     instrument: async (_sha256, module) => (await import('@drvs/dvos/loader')).instrument(module).module,
     emit: (event) => process.send({ event }),
+    onHomeStep: (step) => {
+      if (step === diesAt) process.kill(process.pid, 'SIGKILL');
+    },
   });
   await container.start();
-  process.on('message', async ({ id, method, params, body }) => {
+  process.on('message', async ({ id, method, params, body, dieAt }) => {
+    if (dieAt !== undefined) {
+      diesAt = dieAt;
+      return;
+    }
     const chunks = [];
     const context = {
       method,
@@ -32,7 +40,11 @@ process.once('message', async ({ spec, incarnation, dataFolder, identity, author
       chunk: async (chunk, bytes) => void chunks.push([chunk, Buffer.from(bytes).toString('base64')]),
     };
     try {
-      process.send({ id, result: await container.call(method, params, context), chunks });
+      const answer = await container.call(method, params, context);
+      if (answer?.body instanceof Uint8Array) {
+        const bytes = Buffer.from(answer.body).toString('base64');
+        process.send({ id, result: answer.result, bytes, chunks });
+      } else process.send({ id, result: answer, chunks });
     } catch (error) {
       process.send({ id, error: { code: error.code ?? 'Internal', message: error.message }, chunks });
     }

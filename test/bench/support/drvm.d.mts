@@ -7,11 +7,22 @@ export interface ProcessDrvm {
   call<M extends ContainerMethod>(
     method: M,
     params: z.input<(typeof ContainerMethods)[M]['params']>,
-    options?: { at?: number; body?: Uint8Array; onChunk?: (params: unknown, body: Buffer) => void },
+    options?: {
+      at?: number;
+      body?: Uint8Array;
+      onChunk?: (params: unknown, body: Buffer) => void;
+      /** Bytes that came with the result. */
+      onBody?: (body: Buffer) => void;
+    },
   ): Promise<z.output<(typeof ContainerMethods)[M]['result']>>;
   startContainer(index: number): Promise<void>;
   /** SIGKILL; resolves when the OS process is gone. */
   kill(index: number): Promise<void>;
+  /** It kills itself (SIGKILL) when it has taken this step of a move of home. */
+  dieAt(index: number, step: string): void;
+  isAlive(index: number): boolean;
+  /** SIGSTOP, SIGCONT and the like: the process is not waited for. */
+  signal(index: number, name: NodeJS.Signals): void;
   stop(): Promise<void>;
 }
 

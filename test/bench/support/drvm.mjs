@@ -124,14 +124,15 @@ export async function startDrvm({ nodes = 2, memoryMiB = 1024, lostAfterMs = 150
     });
   };
 
-  const call = async (method, params, { at = 0, body, onChunk } = {}) => {
+  const call = async (method, params, { at = 0, body, onChunk, onBody } = {}) => {
     const { child, waiting } = containers[at];
     const id = nextId++;
     const answer = new Promise((resolve) => waiting.set(id, resolve));
     child.send({ id, method, params, body: body && Buffer.from(body).toString('base64') });
-    const { result, error, chunks } = await answer;
+    const { result, error, chunks, bytes } = await answer;
     if (error) throw Object.assign(new Error(error.message), { code: error.code });
-    for (const [chunk, bytes] of chunks) onChunk?.(chunk, Buffer.from(bytes, 'base64'));
+    for (const [chunk, piece] of chunks) onChunk?.(chunk, Buffer.from(piece, 'base64'));
+    if (bytes !== undefined) onBody?.(Buffer.from(bytes, 'base64'));
     return result;
   };
 
@@ -150,6 +151,14 @@ export async function startDrvm({ nodes = 2, memoryMiB = 1024, lostAfterMs = 150
         child.once('exit', resolve);
         child.kill('SIGKILL');
       });
+    },
+    isAlive: (index) =>
+      containers[index].child.exitCode === null && containers[index].child.signalCode === null,
+    /** It kills itself when it has taken this step of a move of home. */
+    dieAt: (index, step) => containers[index].child.send({ dieAt: step }),
+    /** SIGSTOP, SIGCONT and the like: the process is not waited for. */
+    signal(index, name) {
+      containers[index].child.kill(name);
     },
     async stop() {
       await Promise.all(

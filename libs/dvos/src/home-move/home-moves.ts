@@ -41,6 +41,17 @@ export interface HomeSeat {
   readonly journal: ProcessJournal;
 }
 
+/** At the present home: received … decided, left; at the next one: prepared, became. */
+export type HomeStep =
+  | 'received'
+  | 'copied'
+  | 'frozen'
+  | 'installed'
+  | 'decided'
+  | 'left'
+  | 'prepared'
+  | 'became';
+
 export interface HomeHost {
   readonly index: number;
   readonly ipc: IpcKernel;
@@ -62,6 +73,8 @@ export interface HomeHost {
   homeChanged(place: HomePlace): void;
   /** The freeze is over, whichever way it went. */
   thawed(): void;
+  /** Told of each step as it has been taken, before the next one. */
+  onStep(step: HomeStep): void;
   /** This process must end and start anew. */
   restart(reason: string): void;
 }
@@ -316,6 +329,7 @@ export class HomeMoves {
         .filter((index) => index !== to && index !== host.index);
       const { usedBytes } = seat.storage.vfs.usage();
       await callHome(rpc, 'home.receive', { move, epoch, usedBytes, linked });
+      host.onStep('received');
       seat.storage.noteChanges(copy);
       for (let sent = Number.POSITIVE_INFINITY; rounds < ROUNDS_MOST && sent > SMALL_ROUND_BYTES; rounds++) {
         seat.storage.flush();
@@ -324,8 +338,10 @@ export class HomeMoves {
         await sending.settled();
         await callHome(rpc, 'home.sync', { move }, { timeoutMs: SYNC_TIMEOUT_MS });
       }
+      host.onStep('copied');
       await this.#freeze(seat, departure);
       frozenAt = performance.now();
+      host.onStep('frozen');
       seat.storage.flush();
       await this.#sendPrograms(seat, sending);
       await copy.round();
@@ -334,8 +350,10 @@ export class HomeMoves {
       const body = Buffer.from(JSON.stringify(seat.home.pack()));
       sending.bytes += body.length;
       await callHome(rpc, 'home.install', { move }, { body, timeoutMs: INSTALL_TIMEOUT_MS });
+      host.onStep('installed');
       if (departure.disturbed !== null) throw new DrvsError('StateConflict', departure.disturbed);
       record.learn({ index: to, epoch });
+      host.onStep('decided');
     } catch (error) {
       seat.storage.noteChanges(null);
       this.#thaw();
@@ -351,6 +369,7 @@ export class HomeMoves {
     host.leave(this.place);
     this.#openGate();
     host.thawed();
+    host.onStep('left');
     const result = await activated;
     this.#keep(requestKey, result);
     this.#tellAll();
@@ -489,6 +508,7 @@ export class HomeMoves {
     host.ipc.pauseServers();
     arrival.installed = { seat, state, incarnations };
     this.record.setPrepared(arrival.epoch, arrival.from);
+    host.onStep('prepared');
     return {};
   }
 
@@ -521,6 +541,7 @@ export class HomeMoves {
     const { host, record } = this;
     const { seat, state, incarnations } = arrival.installed!;
     record.learn({ index: host.index, epoch: arrival.epoch });
+    host.onStep('became');
     this.#arrival = null;
     host.ipc.becomeHome(state.places);
     host.take(seat, incarnations);
