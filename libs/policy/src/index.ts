@@ -33,7 +33,12 @@ export {
 export type { ContenderName } from './simulation/contenders.js';
 export { type DayOptions, type DayReport, simulateDay } from './simulation/day.js';
 export type { TraceFormatName } from './simulation/trace/trace-format.js';
-export { TRACE_FORMATS, TraceReader } from './simulation/trace/trace-reader.js';
+export {
+  TRACE_FORMATS,
+  type Trace,
+  type TraceOptions,
+  TraceReader,
+} from './simulation/trace/trace-reader.js';
 export type {
   ClusterSnapshot,
   DrvmRecord,

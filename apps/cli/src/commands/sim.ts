@@ -1,15 +1,20 @@
 import { readFile } from 'node:fs/promises';
-import type { DayReport } from '@drvs/policy';
+import type { DayReport, Trace } from '@drvs/policy';
 import type { Command } from 'commander';
 import { Exit, Failure, usage } from '../failure.js';
 import { renderTable } from '../output/table.js';
 import type { Shell } from '../shell.js';
+import { readTrace } from './trace-file.js';
 
 interface DayWords {
   nodes: string;
   hours: string;
   seed: string;
   policy?: string;
+  trace?: string;
+  traceFormat?: string;
+  traceFrom: string;
+  traceShare: string;
 }
 
 export function registerSim(program: Command, shell: Shell): void {
@@ -21,6 +26,13 @@ export function registerSim(program: Command, shell: Shell): void {
     .option('--hours <count>', 'length of the day', '24')
     .option('--seed <number>', 'the same seed gives the same day', '1')
     .option('--policy <file>', 'planner policy in JSON: values in place of the defaults')
+    .option(
+      '--trace <file>',
+      'load from a public cluster trace (CSV, also .gz) in place of the synthetic laws',
+    )
+    .option('--trace-format <name>', 'its kind, where the first line does not tell it')
+    .option('--trace-from <hours>', 'begin so many hours after the beginning of the trace', '0')
+    .option('--trace-share <part>', 'take a part of it, 0 to 1, for a smaller cluster', '1')
     .action(async (words: DayWords) => {
       const { plannerPolicy, simulateDay } = await import('@drvs/policy');
       const policy = plannerPolicy(words.policy === undefined ? {} : await readPolicy(words.policy));
@@ -30,8 +42,9 @@ export function registerSim(program: Command, shell: Shell): void {
         seed: wholeNumber('--seed', words.seed),
         policy,
       };
+      const trace = words.trace === undefined ? undefined : await traceOf(words.trace, words, options);
       shell.progress().show(`living through ${options.hours} hours of ${options.nodes} nodes …`);
-      const report = simulateDay(options);
+      const report = simulateDay({ ...options, trace });
       shell.progress().clear();
       shell.answer(report, render);
       if (report.violations.length > 0) throw new Exit(1);
@@ -41,6 +54,21 @@ export function registerSim(program: Command, shell: Shell): void {
 function wholeNumber(option: string, word: string): number {
   if (!/^\d{1,10}$/.test(word)) throw usage(`${option} is a whole number, not ${word}`);
   return Number(word);
+}
+
+async function traceOf(
+  path: string,
+  { traceFormat, traceFrom, traceShare }: DayWords,
+  { hours, seed }: { hours: number; seed: number },
+): Promise<Trace> {
+  const { TRACE_FORMATS } = await import('@drvs/policy');
+  const format = TRACE_FORMATS.find((name) => name === traceFormat) ?? null;
+  if (traceFormat !== undefined && format === null)
+    throw usage(`--trace-format is one of ${TRACE_FORMATS.join(', ')}, not ${traceFormat}`);
+  const share = Number(traceShare);
+  if (!(share > 0 && share <= 1)) throw usage(`--trace-share is above 0 and at most 1, not ${traceShare}`);
+  const fromHours = wholeNumber('--trace-from', traceFrom);
+  return readTrace(path, { format, fromHours, hours, share, seed });
 }
 
 async function readPolicy(path: string): Promise<object> {
@@ -63,7 +91,7 @@ async function readPolicy(path: string): Promise<object> {
 }
 
 function render(report: DayReport): string {
-  const { nodes, virtualSeconds, seed, drvms, failures, violations, contenders } = report;
+  const { nodes, virtualSeconds, seed, drvms, failures, trace, violations, contenders } = report;
   const rows = contenders.map((day) => [
     day.name,
     percent(day.utilisation),
@@ -91,7 +119,8 @@ function render(report: DayReport): string {
     'BATCHES',
   ];
   return [
-    `${nodes} nodes, ${virtualSeconds / 3600} hours, seed ${seed}: ${drvms.residents} DRVMs all day, ${drvms.batches} batches, ${failures} nodes fail\n\n`,
+    `${nodes} nodes, ${virtualSeconds / 3600} hours, seed ${seed}: ${drvms.residents} DRVMs all day, ${drvms.batches} batches, ${failures} nodes fail\n`,
+    trace ? `load of a trace (${trace.format}, ${trace.lines} lines, ${trace.unused} of no use)\n\n` : '\n',
     renderTable(head, rows),
     '\nUSED of the nodes that were on; DELIVERED of the CPU wanted up to ceilings; MISSED vCPU hours within guarantees;\n',
     'MOVES of slices and of processes; BATCHES placed and refused.\n',

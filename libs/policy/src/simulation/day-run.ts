@@ -74,7 +74,7 @@ export class DayRun {
       processes: [],
       movesLastHour: 0,
     });
-    this.#history = contender.isPlanned ? this.#pastDays() : [];
+    this.#history = contender.isPlanned && laws.hasPast ? this.#pastDays() : [];
     const { placement } = contender;
     // What was there before the day was placed one by one, with no thought of the morrow.
     const ledger = new Ledger(this.#state.snapshot(), { moves: false });

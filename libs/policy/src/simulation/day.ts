@@ -4,6 +4,8 @@ import { CONTENDERS, type Contender, type ContenderName } from './contenders.js'
 import { DayRun } from './day-run.js';
 import { dayLaws } from './laws.js';
 import type { DayResult } from './meter.js';
+import { traceLaws } from './trace/trace-laws.js';
+import type { Trace } from './trace/trace-reader.js';
 
 export interface DayOptions {
   nodes: number;
@@ -12,6 +14,8 @@ export interface DayOptions {
   policy: PlannerPolicy;
   /** All, when left out. */
   contenders?: readonly ContenderName[];
+  /** What runs, in place of the synthetic laws; nodes and their failures stay those of the laws. */
+  trace?: Trace;
 }
 
 export interface DayReport {
@@ -20,6 +24,8 @@ export interface DayReport {
   virtualSeconds: number;
   drvms: { residents: number; batches: number };
   failures: number;
+  /** Where the load came from a trace. */
+  trace?: { format: string; lines: number; unused: number };
   /** Steps of plans that were carried out, of all contenders. */
   events: number;
   /** Broken invariants: anything here is a defect. */
@@ -40,7 +46,8 @@ export function simulateDay(options: DayOptions): DayReport {
   requireWhole('nodes', nodes, 1, NODES_MAX);
   requireWhole('hours', hours, 1, HOURS_MAX);
   requireWhole('seed', seed, 0, 2 ** 32 - 1);
-  const laws = dayLaws(nodes, hours, seed);
+  const { trace } = options;
+  const laws = trace ? traceLaws(nodes, hours, seed, trace.jobs) : dayLaws(nodes, hours, seed);
   const wanted = options.contenders ?? CONTENDERS.map(({ name }) => name);
   const violations: string[] = [];
   const results = wanted.map((name) => {
@@ -57,6 +64,7 @@ export function simulateDay(options: DayOptions): DayReport {
     virtualSeconds: hours * 3600,
     drvms: { residents: laws.residents.length, batches: laws.batches.length },
     failures: laws.failures.length,
+    ...(trace ? { trace: { format: trace.format, lines: trace.lines, unused: trace.unused } } : {}),
     events: results.reduce((sum, { steps }) => sum + steps, 0),
     violations,
     contenders: results,

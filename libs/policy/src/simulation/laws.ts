@@ -14,6 +14,8 @@ export interface DayLaws {
   /** In the order in which they come. */
   batches: (Workload & { fromMs: number; durationMs: number })[];
   failures: { nodeId: string; atMs: number; repairedAtMs: number }[];
+  /** Whether days before followed the same laws, so that a forecast can know them. */
+  hasPast: boolean;
 }
 
 export interface Workload {
@@ -25,9 +27,11 @@ export interface Workload {
   /** Hours by which its day is earlier or later. */
   shiftHours: number;
   slices: SliceShape[];
+  /** Of the guarantee, from sample to sample since `fromMs`: of a trace that tells it. */
+  samples?: { fromMs: number; everyMs: number; levels: Float32Array };
 }
 
-export type WorkloadKind = 'office' | 'research' | 'service' | 'batch';
+export type WorkloadKind = 'office' | 'research' | 'service' | 'batch' | 'trace';
 
 export interface SliceShape {
   guaranteed: ResourceAmounts;
@@ -62,7 +66,7 @@ const NODE_KINDS = [
 export function dayLaws(nodeCount: number, hours: number, seed: number): DayLaws {
   const random = randomFrom(seed);
   const whole = (from: number, to: number): number => from + Math.floor(random() * (to - from + 1));
-  const nodes = Array.from({ length: nodeCount }, (_, n) => makeNode(n, random));
+  const nodes = makeNodes(nodeCount, random);
   const capacityMilli = nodes.reduce((sum, { total }) => sum + total.cpuMilli, 0);
   const departments = Math.max(1, Math.round(nodeCount / NODES_PER_DEPARTMENT));
   const residents: Workload[] = [];
@@ -101,18 +105,31 @@ export function dayLaws(nodeCount: number, hours: number, seed: number): DayLaws
       durationMs: Math.min(6, Math.max(0.25, 1.2 * Math.exp(0.7 * normal(random)))) * HOUR_MS,
     });
   }
+  return { nodes, residents, batches, failures: failuresOf(nodes, hours, random), hasPast: true };
+}
+
+/** Nodes of the mixture that docs/policies.md states. */
+export function makeNodes(count: number, random: () => number): NodeRecord[] {
+  return Array.from({ length: count }, (_, n) => makeNode(n, random));
+}
+
+export function failuresOf(
+  nodes: readonly NodeRecord[],
+  hours: number,
+  random: () => number,
+): DayLaws['failures'] {
   const failures: DayLaws['failures'] = [];
   for (const { id } of nodes) {
     if (random() >= (FAILURES_PER_NODE_DAY * hours) / 24) continue;
     const atMs = random() * hours * HOUR_MS;
     failures.push({ nodeId: id, atMs, repairedAtMs: atMs + REPAIR_MS });
   }
-  failures.sort((a, b) => a.atMs - b.atMs);
-  return { nodes, residents, batches, failures };
+  return failures.sort((a, b) => a.atMs - b.atMs);
 }
 
 /** What a DRVM wants at a time of the day, as a part of its guarantee; the seed makes one day unlike another. */
-export function levelAt({ kind, peak, shiftHours, number }: Workload, atMs: number, seed: number): number {
+export function levelAt(workload: Workload, atMs: number, seed: number): number {
+  const { kind, peak, shiftHours, number, samples } = workload;
   const hour = (((atMs / HOUR_MS + shiftHours) % 24) + 24) % 24;
   const noise = 0.75 + 0.5 * valueNoise(seed, number, atMs);
   switch (kind) {
@@ -127,6 +144,11 @@ export function levelAt({ kind, peak, shiftHours, number }: Workload, atMs: numb
       return (0.25 + (hour > 11 && hour < 14 ? 0.5 : 0)) * peak * noise;
     case 'batch':
       return peak * (0.9 + 0.1 * noise);
+    case 'trace': {
+      if (samples === undefined) return peak * noise;
+      const place = Math.floor((atMs - samples.fromMs) / samples.everyMs);
+      return samples.levels[Math.min(samples.levels.length - 1, Math.max(0, place))];
+    }
   }
 }
 
@@ -168,7 +190,7 @@ function makeNode(n: number, random: () => number): NodeRecord {
   };
 }
 
-const makeDrvm = (name: string, tenant: string): DrvmRecord => ({
+export const makeDrvm = (name: string, tenant: string): DrvmRecord => ({
   id: name,
   name,
   tenant,
