@@ -136,14 +136,103 @@ describe('the portal, in a real browser on the real stack', () => {
     expect(await page.content()).not.toContain('aula');
   }, 60_000);
 
-  it('asks nothing of any other host', async () => {
+  it('plans the draining of a node, carries it out, and tells of it', async () => {
     const page = await open(supra);
-    const hosts = new Set<string>();
-    page.on('request', (request) => hosts.add(new URL(request.url()).host));
-    for (const path of ['/', '/drvms', '/drvms/aula', '/drvms/new', '/operations', '/nodes/node1']) {
-      await page.goto(`${stack.url}${path}`);
-      await page.getByRole('heading', { level: 1 }).waitFor();
-    }
-    expect([...hosts]).toEqual([new URL(stack.url).host]);
+    const [demo] = await stack.json<ProcessRow[]>('ps', 'aula');
+    const node = demo!.node;
+    await page.goto(`${stack.url}/plans`);
+    await page.getByText('Drain', { exact: true }).click();
+    await page.getByRole('combobox', { name: 'Node' }).click();
+    await page.getByRole('option', { name: node, exact: true }).click();
+    await page.getByRole('button', { name: 'Make the plan' }).click();
+    const plan = page.getByRole('region', { name: 'Plan' });
+    await plan.getByText(`Close ${node} to what is new`).waitFor();
+    await plan
+      .getByText(new RegExp(`Move process ${demo?.pid} of aula|Move what aula holds`))
+      .first()
+      .waitFor();
+    await keepScreenshot(page, 'plan-light-en');
+    expect(await axeViolations(page)).toEqual([]);
+    await plan.getByRole('button', { name: /Carry out/ }).click();
+    await plan.locator('[role=status][data-state=succeeded]').waitFor({ timeout: 60_000 });
+    await page.goto(`${stack.url}/activity?q=${node}`);
+    await page
+      .getByRole('row', { name: new RegExp(node) })
+      .first()
+      .waitFor();
+    await keepScreenshot(page, 'activity-light-en');
+    await stack.json('node', 'restore', node);
+  }, 120_000);
+
+  it('adds a department and a person, whose password is shown once', async () => {
+    const page = await open(supra);
+    await page.goto(`${stack.url}/departments`);
+    await page.getByRole('button', { name: 'Create a department' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('Not a name!');
+    await dialog.getByRole('button', { name: 'Create a department' }).click();
+    await dialog.getByRole('alert').waitFor();
+    await dialog.getByLabel('Name').fill('historia');
+    await dialog.getByLabel('vCPU').fill('2');
+    await dialog.getByRole('button', { name: 'Create a department' }).click();
+    await page.getByRole('row', { name: /^historia/ }).waitFor();
+    await page.getByRole('button', { name: 'Add a person' }).click();
+    await dialog.getByLabel('Name').fill('hector');
+    await dialog.getByRole('combobox', { name: 'Department' }).click();
+    await page.getByRole('option', { name: 'historia' }).click();
+    await dialog.getByRole('button', { name: 'Add a person' }).click();
+    const password = (await dialog.locator('code').textContent()) ?? '';
+    await keepScreenshot(page, 'departments-light-en');
+    await dialog.getByRole('button', { name: 'Done' }).click();
+    const his = await open({ name: 'hector', password });
+    await his.getByRole('heading', { name: 'Cluster' }).waitFor();
   }, 60_000);
+
+  it('is walked through by keys alone', async () => {
+    const page = await open(supra);
+    await page.getByRole('heading', { name: 'Cluster' }).waitFor();
+    await page.keyboard.press('g');
+    await page.keyboard.press('d');
+    await page.waitForURL(/\/drvms$/);
+    await page.keyboard.press('Control+k');
+    const search = page.getByPlaceholder('Go to a screen, a node or a DRVM…');
+    await search.waitFor();
+    await page.keyboard.type('node2');
+    await page.getByText('node2', { exact: true }).first().waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/nodes\/node2$/);
+    await search.waitFor({ state: 'hidden' });
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+  }, 60_000);
+
+  const screens = [
+    '/',
+    '/drvms',
+    '/drvms/aula',
+    '/drvms/new',
+    '/plans',
+    '/operations',
+    '/activity',
+    '/departments',
+    '/nodes/node1',
+  ];
+  for (const { locale, colorScheme } of [
+    { locale: 'en-GB', colorScheme: 'dark' },
+    { locale: 'es-AR', colorScheme: 'light' },
+  ] as const) {
+    it(`has no fault of accessibility on any screen (${locale}, ${colorScheme}), and asks nothing of any other host`, async () => {
+      const page = await open(supra, { locale, colorScheme });
+      const hosts = new Set<string>();
+      page.on('request', (request) => hosts.add(new URL(request.url()).host));
+      for (const path of screens) {
+        await page.goto(`${stack.url}${path}`);
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        await keepScreenshot(page, `all${path.replaceAll('/', '-')}-${colorScheme}-${locale.slice(0, 2)}`);
+        expect({ path, violations: await axeViolations(page) }).toEqual({ path, violations: [] });
+      }
+      expect([...hosts]).toEqual([new URL(stack.url).host]);
+    }, 120_000);
+  }
 });

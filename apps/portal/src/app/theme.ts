@@ -17,7 +17,7 @@ const ocean: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: 'ocean',
-  primaryShade: { light: 8, dark: 5 },
+  primaryShade: { light: 8, dark: 7 },
   colors: { ocean },
   autoContrast: true,
   defaultRadius: 'md',
