@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { registerAlert } from './commands/alert.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerCopy } from './commands/copy.js';
 import { registerDrvm } from './commands/drvm.js';
@@ -15,12 +16,17 @@ import { registerProcess } from './commands/process.js';
 import { registerProtocols } from './commands/protocols.js';
 import { registerRun, separateProgram } from './commands/run.js';
 import { registerSchedule } from './commands/schedule.js';
+import { registerSetting } from './commands/setting.js';
 import { registerSim } from './commands/sim.js';
 import { registerStack } from './commands/stack.js';
+import { registerTelemetry } from './commands/telemetry.js';
 import { registerTenant } from './commands/tenant.js';
 import { registerToken } from './commands/token.js';
 import { registerTop } from './commands/top.js';
+import { registerUsage } from './commands/usage.js';
 import { registerUser } from './commands/user.js';
+import { registerWebhook } from './commands/webhook.js';
+import { parseDurationSeconds } from './quantities.js';
 import type { Shell } from './shell.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -32,13 +38,20 @@ export function buildProgram(shell: Shell): Command {
     .description('virtual machines larger than any node of the cluster')
     .version(version)
     .option('--json', 'the answer as one JSON value on standard output, errors as one on standard error')
+    .option(
+      '--deadline <duration>',
+      'what a command starts must have ended by then, else it is undone; such as 10m',
+      parseDurationSeconds,
+    )
     .configureHelp({ showGlobalOptions: true })
     // Errors are printed in one place, in main.
     .configureOutput({ outputError: () => undefined })
     .exitOverride()
     .showSuggestionAfterError();
   program.hook('preAction', () => {
-    shell.isJson = program.opts<{ json?: boolean }>().json === true;
+    const { json, deadline } = program.opts<{ json?: boolean; deadline?: number }>();
+    shell.isJson = json === true;
+    shell.deadlineSeconds = deadline ?? null;
   });
   registerStack(program, shell);
   registerLogin(program, shell);
@@ -56,6 +69,11 @@ export function buildProgram(shell: Shell): Command {
   registerPolicy(program, shell);
   registerSchedule(program, shell);
   registerTop(program, shell);
+  registerTelemetry(program, shell);
+  registerUsage(program, shell);
+  registerAlert(program, shell);
+  registerWebhook(program, shell);
+  registerSetting(program, shell);
   registerEnergy(program, shell);
   registerEvent(program, shell);
   registerSim(program, shell);

@@ -10,6 +10,8 @@ import { renderFacts, renderTable } from './output/table.js';
 /** Everything that a command has of the world: streams, environment, the API, signals. */
 export class Shell {
   isJson = false;
+  /** What a command starts must have ended after so many seconds. */
+  deadlineSeconds: number | null = null;
   readonly interrupts = new Interrupts((code) => this.exit(code));
   #client: ApiClient | null = null;
 
@@ -23,8 +25,10 @@ export class Shell {
   async client(): Promise<ApiClient> {
     if (this.#client === null) {
       const progress = this.progress();
-      this.#client = new ApiClient(await credentials(this.env), (text) =>
-        text === null ? progress.clear() : progress.show(text),
+      this.#client = new ApiClient(
+        await credentials(this.env),
+        (text) => (text === null ? progress.clear() : progress.show(text)),
+        this.deadlineSeconds,
       );
     }
     return this.#client;

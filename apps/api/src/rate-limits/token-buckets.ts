@@ -60,7 +60,8 @@ export class TokenBuckets {
 
   /** The order of the map is that of making, not of use: of a few of the first, the one that was not used for longest. */
   #dropOldest(): void {
-    const looked = [...this.#buckets.entries().take(8)];
+    const looked: [string, Bucket][] = [];
+    for (const entry of this.#buckets) if (looked.push(entry) >= 8) break;
     const [name] = looked.reduce((a, b) => (a[1].at <= b[1].at ? a : b));
     this.#buckets.delete(name);
   }

@@ -48,6 +48,7 @@ export class ApiClient {
   constructor(
     readonly credentials: Credentials,
     onSilence: (text: string | null) => void = () => undefined,
+    private readonly deadlineSeconds: number | null = null,
   ) {
     this.#retries = new Retries((isSilent) =>
       onSilence(isSilent && `${this.url} does not answer; trying again`),
@@ -119,6 +120,8 @@ export class ApiClient {
       if (method !== 'GET') headers['x-csrf-token'] = this.credentials.session.csrfToken;
     }
     if (method !== 'GET') headers['idempotency-key'] = options.idempotencyKey ?? randomUUID();
+    if (method !== 'GET' && this.deadlineSeconds !== null)
+      headers['operation-deadline'] = String(this.deadlineSeconds);
     if (options.bytes) headers['content-type'] = 'application/octet-stream';
     else if (options.body !== undefined) headers['content-type'] = 'application/json';
     const json = options.body === undefined ? undefined : JSON.stringify(options.body);

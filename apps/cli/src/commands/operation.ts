@@ -1,11 +1,14 @@
-import type { OperationView } from '@drvs/contracts';
+import type { OperationLogPage, OperationLogView, OperationView } from '@drvs/contracts';
 import type { Command } from 'commander';
-import { renderFacts, renderTable } from '../output/table.js';
+import { FOLLOW_RETRY_MS, type Query } from '../api/client.js';
+import { onOneLine, renderFacts, renderTable } from '../output/table.js';
 import { formatAgo, formatMs } from '../quantities.js';
 import type { Shell } from '../shell.js';
 
 /** Lists go back this far unless --all. */
 const LISTED = 50;
+/** A request for more of a log waits so long; then the next is made. */
+const FOLLOW_SECONDS = 20;
 
 export function registerOperation(program: Command, shell: Shell): void {
   const op = program.command('op').description('operations: work that goes on in the background');
@@ -16,12 +19,17 @@ export function registerOperation(program: Command, shell: Shell): void {
     .description(`the last ${LISTED} operations`)
     .option('--drvm <drvm>', 'only those of one DRVM')
     .option('--state <state>', 'queued, running, succeeded, failed, cancelled or compensated')
+    .option('--kind <kind>', 'such as drvm.create or plan.apply')
+    .option('--subject <subject>', 'what it works on, or the beginning of it, such as drvm/fisica')
+    .option('--actor <who>', 'who asked for it')
+    .option('--from <time>', 'asked for since then')
+    .option('--to <time>', 'asked for before then')
     .option('--all', 'all of them')
-    .action(async (options: { drvm?: string; state?: string; all?: boolean }) => {
+    .action(async ({ all, ...filter }: Query & { all?: boolean }) => {
       const views = await (await shell.client()).list<OperationView>(
         '/operations',
-        { drvm: options.drvm, state: options.state },
-        options.all ? Number.POSITIVE_INFINITY : LISTED,
+        filter,
+        all ? Number.POSITIVE_INFINITY : LISTED,
       );
       shell.table(
         views,
@@ -53,6 +61,24 @@ export function registerOperation(program: Command, shell: Shell): void {
       shell.answer(view, render);
     });
 
+  op.command('logs')
+    .description('what an operation did, line by line')
+    .argument('<id>')
+    .option('-f, --follow', 'go on until it has ended')
+    .action(async (id: string, options: { follow?: boolean }) => {
+      const client = await shell.client();
+      for (let cursor: string | null = null; ; ) {
+        const page: OperationLogPage = await client.get(`${path(id)}/logs`, {
+          query: { cursor, limit: 500, waitSeconds: options.follow ? FOLLOW_SECONDS : 0 },
+          retryMs: options.follow ? FOLLOW_RETRY_MS : undefined,
+        });
+        // One value a line, so that what follows can be read as it comes.
+        for (const line of page.items) shell.out(shell.isJson ? `${JSON.stringify(line)}\n` : renderLine(line));
+        cursor = page.nextCursor;
+        if (page.ended || (!options.follow && page.items.length === 0)) return;
+      }
+    });
+
   for (const [action, description] of [
     ['cancel', 'stop an operation and undo what it did'],
     ['retry', 'take up a failed operation again'],
@@ -67,6 +93,9 @@ export function registerOperation(program: Command, shell: Shell): void {
   }
 }
 
+const renderLine = ({ at, step, level, text }: OperationLogView): string =>
+  `${at}  ${level === 'info' ? '' : `${level.toUpperCase()}  `}${step === null ? '' : `${onOneLine(step)}: `}${onOneLine(text)}\n`;
+
 function render(view: OperationView): string {
   const took = (from: string | null, to: string | null): string =>
     from === null ? '-' : formatMs((to === null ? Date.now() : Date.parse(to)) - Date.parse(from));
@@ -78,6 +107,7 @@ function render(view: OperationView): string {
       ['State', `${view.state} (${Math.floor(view.progress * 100)}%)`],
       ['By', view.requestedBy],
       ['Started', view.createdAt],
+      ['Deadline', view.deadlineAt],
       ['Took', took(view.createdAt, view.endedAt)],
       ['Error', view.error && `${view.error.message} (${view.error.code})`],
       ['Hint', view.error?.hint],

@@ -26,7 +26,7 @@ export function renderFacts(facts: readonly (readonly [string, string | null | u
  * Names and commands come from other users: control characters in them (escape sequences, line feeds) must not reach
  * the terminal.
  */
-function onOneLine(text: string): string {
+export function onOneLine(text: string): string {
   return text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
