@@ -82,7 +82,11 @@ export function Endpoint(description: EndpointDescription): MethodDecorator {
       ApiResponse({ status: Number(code), description: 'Success', ...contentOf(schema ?? undefined) }),
     );
   }
-  if (body) decorators.push(ApiBody({ schema: written(openApiSchema(body)) }));
+  if (body) {
+    // A body that is left out is read as {} (ZodPipe).
+    const required = !z.safeParse(body, {}).success;
+    decorators.push(ApiBody({ required, schema: written(openApiSchema(body)) }));
+  }
   for (const [name, schema] of Object.entries(query?.shape ?? {})) {
     const isRequired = !z.safeParse(schema, undefined).success;
     decorators.push(

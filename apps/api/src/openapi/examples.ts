@@ -4,6 +4,7 @@ export interface JsonSchema {
   properties?: Record<string, JsonSchema>;
   required?: string[];
   additionalProperties?: boolean | JsonSchema;
+  propertyNames?: JsonSchema;
   items?: JsonSchema;
   prefixItems?: JsonSchema[];
   enum?: unknown[];
@@ -128,7 +129,11 @@ function ofType(
         ([property, each]) => [property, exampleOf(each, resolve, property)] as const,
       );
       if (entries.length > 0) return Object.fromEntries(entries);
-      const { additionalProperties: values } = schema;
+      const { additionalProperties: values, propertyNames, required = [] } = schema;
+      if (typeof values === 'object' && propertyNames?.enum) {
+        const keys = required.length > 0 ? required : propertyNames.enum.slice(0, 1).map(String);
+        return Object.fromEntries(keys.map((key) => [key, exampleOf(values, resolve, key)]));
+      }
       return typeof values === 'object' && Object.keys(values).length > 0
         ? { [typesOf(values)[0] === 'string' ? 'rack' : 'cpu']: exampleOf(values, resolve) }
         : {};
@@ -151,7 +156,8 @@ function ofType(
 }
 
 function stringOf(schema: JsonSchema, name: string): string {
-  if (schema.format === 'date-time' || /(At|Until|Since|from|until)$/.test(name)) return EARLIER;
+  if (schema.format === 'date-time') return EARLIER;
+  if (schema.pattern === undefined && /(At|Until|Since|until)$/.test(name)) return EARLIER;
   if (schema.format === 'uuid' || /Id$/.test(name)) return UUID;
   if (schema.format === 'uri') return 'https://hooks.example.org/drvs';
   if (schema.format === 'email') return 'ana@example.org';
