@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type DocumentNode, type ExecutionResult, type GraphQLSchema, validate } from 'graphql';
 import type { WebSocket } from 'ws';
 import { AuthService } from '../auth/auth.service.js';
+import { AlertsModule } from '../alerts/alerts.module.js';
 import { DrvmsModule } from '../drvms/drvms.module.js';
 import { EnergyModule } from '../energy/energy.module.js';
 import { EventStreamModule } from '../event-stream/event-stream.module.js';
@@ -18,9 +19,12 @@ import { ProcessesModule } from '../processes/processes.module.js';
 import { RateLimits } from '../rate-limits/rate-limits.js';
 import { ReconfigureModule } from '../reconfigure/reconfigure.module.js';
 import { SchedulesModule } from '../schedules/schedules.module.js';
+import { TelemetryModule } from '../telemetry/telemetry.module.js';
 import { TenantsModule } from '../tenants/tenants.module.js';
 import { TokensModule } from '../tokens/tokens.module.js';
+import { UsageModule } from '../usage/usage.module.js';
 import { UsersModule } from '../users/users.module.js';
+import { WebhooksModule } from '../webhooks/webhooks.module.js';
 import { formatErrors } from './errors.js';
 import { GraphReads } from './graph-reads.service.js';
 import { MAX_BATCH, MAX_DEPTH, requireWithinLimits } from './query-limits.js';
@@ -58,6 +62,10 @@ const NOT_INTRODUCED_CODE = 4408;
     TenantsModule,
     TokensModule,
     UsersModule,
+    AlertsModule,
+    TelemetryModule,
+    UsageModule,
+    WebhooksModule,
   ],
   providers: [GraphReads, ...RESOLVERS],
 })

@@ -119,6 +119,8 @@ export class Operation {
   @Field(() => String, { nullable: true, description: 'JSON, as REST answers it' }) result!: string | null;
   @Field(() => OperationError, { nullable: true }) error!: OperationError | null;
   @Field() requestedBy!: string;
+  @Field(() => String, { nullable: true, description: 'What has not ended by then is ended and undone' })
+  deadlineAt?: string | null;
   @Field() createdAt!: string;
   @Field(() => String, { nullable: true }) endedAt!: string | null;
 }

@@ -33,6 +33,10 @@ const LIST_LENGTHS: Readonly<Record<string, number>> = {
   devices: 16,
   files: 100,
   telemetry: 100,
+  lines: 100,
+  series: 20,
+  points: 240,
+  items: 100,
 };
 const CONNECTIONS: ReadonlySet<string> = new Set([
   'nodes',

@@ -8,6 +8,7 @@ import { ReconfigureResolver } from './reconfigure.resolver.js';
 import { SchedulesResolver } from './schedules.resolver.js';
 import { SecretsResolver } from './secrets.resolver.js';
 import { ViewerResolver } from './viewer.resolver.js';
+import { WatchResolver } from './watch.resolver.js';
 
 export const RESOLVERS = [
   ViewerResolver,
@@ -20,4 +21,5 @@ export const RESOLVERS = [
   PlansResolver,
   PowerResolver,
   SchedulesResolver,
+  WatchResolver,
 ];
