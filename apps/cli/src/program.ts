@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { registerAlert } from './commands/alert.js';
+import { registerAllocation } from './commands/allocation.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerCopy } from './commands/copy.js';
 import { registerDrvm } from './commands/drvm.js';
 import { registerEnergy } from './commands/energy.js';
 import { registerEvent } from './commands/event.js';
+import { registerInventory } from './commands/inventory.js';
 import { registerLoan } from './commands/loan.js';
 import { registerLogin } from './commands/login.js';
 import { registerNode } from './commands/node.js';
@@ -20,12 +22,14 @@ import { registerSetting } from './commands/setting.js';
 import { registerSim } from './commands/sim.js';
 import { registerStack } from './commands/stack.js';
 import { registerTelemetry } from './commands/telemetry.js';
+import { registerTemplate } from './commands/template.js';
 import { registerTenant } from './commands/tenant.js';
 import { registerToken } from './commands/token.js';
 import { registerTop } from './commands/top.js';
 import { registerUsage } from './commands/usage.js';
 import { registerUser } from './commands/user.js';
 import { registerWebhook } from './commands/webhook.js';
+import { addExamples } from './examples.js';
 import { parseDurationSeconds } from './quantities.js';
 import type { Shell } from './shell.js';
 
@@ -61,6 +65,9 @@ export function buildProgram(shell: Shell): Command {
   registerToken(program, shell);
   registerDrvm(program, shell);
   registerLoan(program, shell);
+  registerAllocation(program, shell);
+  registerInventory(program, shell);
+  registerTemplate(program, shell);
   registerRun(program, shell);
   registerProcess(program, shell);
   registerCopy(program, shell);
@@ -79,6 +86,7 @@ export function buildProgram(shell: Shell): Command {
   registerSim(program, shell);
   registerProtocols(program, shell);
   registerCompletion(program, shell);
+  addExamples(program);
   return program;
 }
 

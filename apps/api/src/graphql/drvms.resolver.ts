@@ -12,7 +12,6 @@ import {
   Subscription,
 } from '@nestjs/graphql';
 import type { Actor } from '../auth/actor.js';
-import { NewDrvm } from '../drvms/drvm-request.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
 import { encodeCursor, MAX_PAGE } from '../http/paging.js';
 import { OperationsService } from '../operations/operations.service.js';
@@ -24,10 +23,10 @@ import {
   OperationConnection,
   pageQuery,
 } from './connections.js';
+import { newDrvm } from './create-drvm.js';
 import { GraphReads, operationObject } from './graph-reads.service.js';
 import { live } from './live.js';
 import { CreateDrvmInput, Drvm, DrvmOperation, Operation, Plan, Process } from './object-types.js';
-import { withoutNulls } from './people.resolver.js';
 import { Changer, type GraphqlContext, Reader } from './session.js';
 
 /** DRVMs and the operations on them. */
@@ -153,8 +152,4 @@ export class DrvmsResolver {
       for await (const view of work.follow(actor, id, signal)) yield operationObject(view);
     });
   }
-}
-
-function newDrvm({ nodeCount, nodeNames, ...rest }: CreateDrvmInput): NewDrvm {
-  return NewDrvm.parse(withoutNulls({ ...rest, nodes: nodeNames ?? nodeCount }));
 }

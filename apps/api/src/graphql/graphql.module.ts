@@ -5,12 +5,13 @@ import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type DocumentNode, type ExecutionResult, type GraphQLSchema, validate } from 'graphql';
 import type { WebSocket } from 'ws';
-import { AuthService } from '../auth/auth.service.js';
 import { AlertsModule } from '../alerts/alerts.module.js';
+import { AuthService } from '../auth/auth.service.js';
 import { DrvmsModule } from '../drvms/drvms.module.js';
 import { EnergyModule } from '../energy/energy.module.js';
 import { EventStreamModule } from '../event-stream/event-stream.module.js';
 import { FilesModule } from '../files/files.module.js';
+import { LeasesModule } from '../leases/leases.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
 import { PlansModule } from '../plans/plans.module.js';
@@ -20,6 +21,7 @@ import { RateLimits } from '../rate-limits/rate-limits.js';
 import { ReconfigureModule } from '../reconfigure/reconfigure.module.js';
 import { SchedulesModule } from '../schedules/schedules.module.js';
 import { TelemetryModule } from '../telemetry/telemetry.module.js';
+import { TemplatesModule } from '../templates/templates.module.js';
 import { TenantsModule } from '../tenants/tenants.module.js';
 import { TokensModule } from '../tokens/tokens.module.js';
 import { UsageModule } from '../usage/usage.module.js';
@@ -51,6 +53,7 @@ const NOT_INTRODUCED_CODE = 4408;
     DrvmsModule,
     EventStreamModule,
     FilesModule,
+    LeasesModule,
     NodesModule,
     OperationsModule,
     PlansModule,
@@ -59,6 +62,7 @@ const NOT_INTRODUCED_CODE = 4408;
     ProcessesModule,
     ReconfigureModule,
     SchedulesModule,
+    TemplatesModule,
     TenantsModule,
     TokensModule,
     UsersModule,

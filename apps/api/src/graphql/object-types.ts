@@ -302,12 +302,28 @@ export class Quota {
   @Field(() => Int, { nullable: true }) networkMbps?: number;
 }
 
+@ObjectType({ description: "A tenant's largest part of any one class of what the cluster has" })
+export class DominantShare {
+  @Field(() => Float) share!: number;
+  @Field(() => String, { nullable: true }) class!: string | null;
+}
+
+@ObjectType()
+export class DeviceLimit {
+  @Field() type!: string;
+  @Field(() => Int) used!: number;
+  @Field(() => Int, { nullable: true, description: 'Null: no limit' }) quota!: number | null;
+}
+
 @ObjectType()
 export class Tenant {
   @Field(() => ID) id!: string;
   @Field() name!: string;
   @Field(() => Quota) quota!: Quota;
   @Field(() => Amounts) used!: Amounts;
+  @Field(() => Float, { description: 'Of what all want, weight 2 is due twice what weight 1 is' })
+  weight!: number;
+  @Field(() => DominantShare) dominantShare!: DominantShare;
 }
 
 @ObjectType()
@@ -373,6 +389,38 @@ export class OutputChunk {
 }
 
 @InputType()
+export class CeilingInput {
+  @Field(() => Float, { nullable: true }) cpu?: number;
+  @Field(() => Int, { nullable: true }) memoryMiB?: number;
+  @Field(() => Int, { nullable: true }) diskGiB?: number;
+  @Field(() => Int, { nullable: true }) networkMbps?: number;
+}
+
+@InputType()
+export class DeviceNeedInput {
+  @Field() type!: string;
+  @Field(() => Int, { nullable: true, defaultValue: 1 }) count!: number;
+  @Field(() => [String], { nullable: true, defaultValue: [] }) traits!: string[];
+}
+
+@InputType()
+export class DeviceLimitInput {
+  @Field() type!: string;
+  @Field(() => Int, { nullable: true, description: 'Null: no limit' }) quota?: number;
+}
+
+@InputType({ description: 'It says either when it ends or for how long it is' })
+export class LeaseInput {
+  @Field(() => String, { nullable: true }) startsAt?: string;
+  @Field(() => String, { nullable: true }) endsAt?: string;
+  @Field(() => Int, { nullable: true }) forSeconds?: number;
+  @Field(() => Int, { nullable: true, description: 'Files are kept so long after the end' })
+  keepSeconds?: number;
+  @Field(() => String, { nullable: true, description: 'stop, shrink or notify' }) idleAction?: string;
+  @Field(() => Int, { nullable: true }) idleAfterSeconds?: number;
+}
+
+@InputType()
 export class CreateDrvmInput {
   @Field() name!: string;
   @Field(() => String, { nullable: true }) tenant?: string;
@@ -385,14 +433,23 @@ export class CreateDrvmInput {
   @Field(() => [String], { nullable: true }) nodeNames?: string[];
   @Field(() => Boolean, { nullable: true, defaultValue: false }) exclusive!: boolean;
   @Field(() => String, { nullable: true }) policy?: string;
-}
-
-@InputType()
-export class CeilingInput {
-  @Field(() => Float, { nullable: true }) cpu?: number;
-  @Field(() => Int, { nullable: true }) memoryMiB?: number;
-  @Field(() => Int, { nullable: true }) diskGiB?: number;
-  @Field(() => Int, { nullable: true }) networkMbps?: number;
+  @Field(() => CeilingInput, { nullable: true, description: 'Up to which it may borrow' })
+  ceiling?: CeilingInput;
+  @Field(() => [String], { nullable: true }) require?: string[];
+  @Field(() => [String], { nullable: true }) forbid?: string[];
+  @Field(() => [String], { nullable: true }) tolerate?: string[];
+  @Field(() => String, { nullable: true, description: 'node, rack or site' }) spreadOver?: string;
+  @Field(() => [ID], { nullable: true }) affinity?: string[];
+  @Field(() => [ID], { nullable: true }) antiAffinity?: string[];
+  @Field(() => [DeviceNeedInput], { nullable: true }) devices?: DeviceNeedInput[];
+  @Field(() => ID, { nullable: true, description: 'One of those that allocationCandidates listed' })
+  candidate?: string;
+  @Field(() => String, {
+    nullable: true,
+    description: 'refuse or wait; createDrvm does not wait, queueDrvm does',
+  })
+  whenFull?: string;
+  @Field(() => LeaseInput, { nullable: true }) lease?: LeaseInput;
 }
 
 @InputType({ description: 'New sums over the DRVM; what is left out stays as it is' })

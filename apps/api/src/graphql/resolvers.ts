@@ -1,5 +1,7 @@
+import { AllocationResolver } from './allocation.resolver.js';
 import { ClusterResolver } from './cluster.resolver.js';
 import { DrvmsResolver } from './drvms.resolver.js';
+import { InventoryResolver } from './inventory.resolver.js';
 import { PeopleResolver } from './people.resolver.js';
 import { PlansResolver } from './plans.resolver.js';
 import { PowerResolver } from './power.resolver.js';
@@ -17,6 +19,8 @@ export const RESOLVERS = [
   ClusterResolver,
   DrvmsResolver,
   ReconfigureResolver,
+  InventoryResolver,
+  AllocationResolver,
   ProcessesResolver,
   PlansResolver,
   PowerResolver,

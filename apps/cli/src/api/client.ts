@@ -72,6 +72,8 @@ export class ApiClient {
     (await this.send<T>('GET', path, options)).value;
   post = async <T>(path: string, body: unknown = {}, options: RequestOptions = {}): Promise<T> =>
     (await this.send<T>('POST', path, { ...options, body })).value;
+  put = async <T>(path: string, body: unknown, options: RequestOptions = {}): Promise<T> =>
+    (await this.send<T>('PUT', path, { ...options, body })).value;
   patch = async <T>(path: string, body: unknown, options: RequestOptions = {}): Promise<T> =>
     (await this.send<T>('PATCH', path, { ...options, body })).value;
   delete = async <T>(path: string, options: RequestOptions = {}): Promise<T> =>

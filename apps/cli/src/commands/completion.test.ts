@@ -3,8 +3,8 @@ import { buildProgram } from '../program.js';
 import { Shell } from '../shell.js';
 import { candidatesFor } from './completion.js';
 import { parsePlace } from './copy.js';
-import { parseNodes } from './drvm.js';
 import { parseLabel } from './node.js';
+import { parseNodes } from './placement-options.js';
 
 const program = buildProgram(new Shell({}));
 const names = async (kind: string): Promise<string[]> =>

@@ -1,34 +1,12 @@
 import type { DrvmView, OperationView } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
-import { usage } from '../failure.js';
 import { renderFacts, renderTable } from '../output/table.js';
-import {
-  formatAgo,
-  formatCpu,
-  formatMiB,
-  parseCpu,
-  parseDiskGiB,
-  parseMemoryMiB,
-  parseNetworkMbps,
-} from '../quantities.js';
+import { formatAgo, formatCpu, formatMiB } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { registerCreate } from './create.js';
 import { registerResize } from './resize.js';
 
 export const drvmPath = (name: string): string => `/drvms/${encodeURIComponent(name)}`;
-
-interface CreateOptions {
-  tenant?: string;
-  dvos: string;
-  cpu: number;
-  memory: number;
-  disk?: number;
-  network?: number;
-  nodes?: number | string[];
-  exclusive?: boolean;
-  policy?: string;
-  dryRun?: boolean;
-  wait: boolean;
-}
 
 export interface PlanView {
   id: string;
@@ -48,50 +26,7 @@ export function registerDrvm(program: Command, shell: Shell): void {
   const drvm = program.command('drvm').description('virtual machines over one or more nodes');
   const noWait = new Option('--no-wait', "do not wait; print the operation's id");
 
-  drvm
-    .command('create')
-    .description('make a DRVM and start it')
-    .argument('<name>')
-    .option('--tenant <tenant>', 'the department (yours, when you belong to one)')
-    .option('--dvos <kind>', 'its operating system', 'mol')
-    .requiredOption('--cpu <cpus>', 'vCPUs in all: 2, 0.5, 500m', parseCpu)
-    .requiredOption('--memory <size>', 'memory in all: 512Mi, 4Gi', parseMemoryMiB)
-    .option('--disk <size>', 'disk in all: 4Gi (default 1Gi on each node)', parseDiskGiB)
-    .option('--network <bandwidth>', 'network in all, Mbit/s: 100, 1G', parseNetworkMbps)
-    .option('--nodes <nodes>', 'over how many nodes (2), or over which (node1,node2)', parseNodes)
-    .option('--exclusive', 'share its nodes with no other DRVM')
-    .addOption(new Option('--policy <policy>', 'how to choose nodes').choices(['spread', 'pack']))
-    .option('--dry-run', 'only say what would be done, and why')
-    .addOption(noWait)
-    .action(async (name: string, options: CreateOptions) => {
-      const client = await shell.client();
-      const body = {
-        name,
-        tenant: options.tenant ?? (await client.get<{ tenant: string | null }>('/auth/me')).tenant,
-        dvos: options.dvos,
-        cpu: options.cpu,
-        memoryMiB: options.memory,
-        diskGiB: options.disk ?? (Array.isArray(options.nodes) ? options.nodes.length : (options.nodes ?? 1)),
-        networkMbps: options.network,
-        nodes: options.nodes,
-        exclusive: options.exclusive,
-        policy: options.policy,
-        dryRun: options.dryRun,
-      };
-      if (body.tenant === null)
-        throw usage('say whose it is: --tenant DEPARTMENT', 'See `drvs tenant list`.');
-      if (options.dryRun) {
-        shell.answer(await client.post<PlanView>('/drvms', body), renderPlan);
-        return;
-      }
-      const { operation, drvm: made } = await client.post<{ operation: OperationView; drvm: DrvmView }>(
-        '/drvms',
-        body,
-      );
-      if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-      await shell.follow(operation);
-      shell.answer(await client.get<DrvmView>(drvmPath(made.id)), renderDrvm);
-    });
+  registerCreate<PlanView>(drvm, shell, { plan: renderPlan, drvm: renderDrvm });
 
   drvm
     .command('list')
@@ -160,19 +95,6 @@ export function registerDrvm(program: Command, shell: Shell): void {
 
 const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
   items.reduce((all, item) => all + of(item), 0);
-
-export function parseNodes(text: string): number | string[] {
-  if (/^\d+$/.test(text)) {
-    const count = Number(text);
-    if (count < 1) throw usage('a DRVM needs at least one node');
-    return count;
-  }
-  const names = text.split(',').map((name) => name.trim());
-  if (names.some((name) => name === '') || new Set(names).size !== names.length) {
-    throw usage(`"${text}" does not name nodes`, 'Write how many (2), or different names (node1,node2).');
-  }
-  return names;
-}
 
 export function renderDrvm(view: DrvmView): string {
   return (

@@ -1,5 +1,6 @@
 import { type Amounts, DrvsError, ROLES, type TenantView, type UserView } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
+import { usage } from '../failure.js';
 import { formatCpu, formatMiB, parseAmounts } from '../quantities.js';
 import type { Shell } from '../shell.js';
 
@@ -33,6 +34,9 @@ export function registerTenant(program: Command, shell: Shell): void {
           CPU: ({ used, quota }) => share(formatCpu(used.cpu), quota.cpu, formatCpu),
           MEMORY: ({ used, quota }) => share(formatMiB(used.memoryMiB), quota.memoryMiB, formatMiB),
           DISK: ({ used, quota }) => share(`${used.diskGiB} GiB`, quota.diskGiB, (gib) => `${gib} GiB`),
+          DEVICES: ({ devices }) => renderDevices(devices),
+          WEIGHT: ({ weight }) => String(weight),
+          SHARE: ({ dominantShare }) => renderShare(dominantShare),
         },
         'no departments yet; make one with `drvs tenant create NAME`',
       );
@@ -50,6 +54,9 @@ export function registerTenant(program: Command, shell: Shell): void {
         ['CPU', share(formatCpu(view.used.cpu), view.quota.cpu, formatCpu)],
         ['Memory', share(formatMiB(view.used.memoryMiB), view.quota.memoryMiB, formatMiB)],
         ['Disk', share(`${view.used.diskGiB} GiB`, view.quota.diskGiB, (gib) => `${gib} GiB`)],
+        ['Devices', renderDevices(view.devices)],
+        ['Weight', String(view.weight)],
+        ['Dominant share', renderShare(view.dominantShare)],
       ]);
     });
 
@@ -57,14 +64,32 @@ export function registerTenant(program: Command, shell: Shell): void {
     .command('quota')
     .description('limit what a department may hold in all')
     .argument('<name>')
-    .argument('<amounts...>', 'cpu=4 memory=4Gi disk=20Gi network=1G; cpu=none takes that limit away')
+    .argument(
+      '<amounts...>',
+      'cpu=4 memory=4Gi disk=20Gi network=1G devices.gpu=2; cpu=none takes that limit away',
+    )
     .action(async (name: string, words: string[]) => {
-      const changes = parseAmounts(words);
-      const client = await shell.client();
-      const before = await client.get<TenantView>(path(name));
-      const quota = withoutNulls({ ...before.quota, ...changes });
-      const after = await client.patch<TenantView>(path(name), { quota });
+      const devices = parseDeviceLimits(words.filter((word) => word.startsWith('devices.')));
+      const quota = parseAmounts(words.filter((word) => !word.startsWith('devices.')));
+      const after = await (await shell.client()).patch<TenantView>(path(name), {
+        quota,
+        devices: Object.keys(devices).length === 0 ? undefined : devices,
+      });
       shell.answer(after, () => `${name}: ${words.join(' ')}\n`);
+    });
+
+  tenant
+    .command('set')
+    .description('how much a department is due of what all want: weight=2 twice as much as weight=1')
+    .argument('<name>')
+    .argument('<settings...>', 'weight=2')
+    .action(async (name: string, words: string[]) => {
+      const [word] = words;
+      const weight = /^weight=(\d+(?:\.\d+)?)$/.exec(word ?? '')?.[1];
+      if (words.length !== 1 || weight === undefined)
+        throw usage(`"${words.join(' ')}" is not a setting`, 'Write weight=2.');
+      const after = await (await shell.client()).patch<TenantView>(path(name), { weight: Number(weight) });
+      shell.answer(after, () => `${name}: weight ${after.weight}\n`);
     });
 
   tenant
@@ -112,6 +137,30 @@ export function registerTenant(program: Command, shell: Shell): void {
 
 const share = (used: string, limit: number | undefined | null, format: (value: number) => string): string =>
   limit == null ? `${used} (no limit)` : `${used} of ${format(limit)}`;
+
+function parseDeviceLimits(words: readonly string[]): Record<string, number | null> {
+  const limits: Record<string, number | null> = {};
+  for (const word of words) {
+    const match = /^devices\.([a-z][a-z0-9-]*)=(\d+|none)$/.exec(word);
+    if (!match)
+      throw usage(`"${word}" is not a limit of devices`, 'Write devices.gpu=2, or devices.gpu=none.');
+    limits[match[1] as string] = match[2] === 'none' ? null : Number(match[2]);
+  }
+  return limits;
+}
+
+function renderDevices({ quota, used }: TenantView['devices']): string {
+  const types = [...new Set([...Object.keys(quota), ...Object.keys(used)])].sort();
+  return (
+    types
+      .map((type) => `${type} ${used[type] ?? 0}${quota[type] === undefined ? '' : ` of ${quota[type]}`}`)
+      .join(', ') || '-'
+  );
+}
+
+function renderShare({ share: part, class: dominant }: TenantView['dominantShare']): string {
+  return dominant === null ? '0 %' : `${Math.round(part * 1000) / 10} % (${dominant})`;
+}
 
 const withoutNulls = (amounts: Record<string, number | null>): Partial<Amounts> =>
   Object.fromEntries(Object.entries(amounts).filter(([, value]) => value !== null)) as Partial<Amounts>;
