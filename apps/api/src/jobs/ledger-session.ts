@@ -16,7 +16,7 @@ const CHANNELS = ['drvs_operation', 'drvs_event'] as const;
 export type LedgerChannel = (typeof CHANNELS)[number];
 const RECONNECT_MS = 1_000;
 const TRY_LOCK = `SELECT pg_try_advisory_lock(hashtext('drvs.session'), hashtext($1)) AS taken`;
-const UNLOCK = `SELECT pg_advisory_unlock(hashtext('drvs.session'), hashtext($1))`;
+const UNLOCK = `SELECT pg_advisory_unlock(hashtext('drvs.session'), hashtext($1)) AS taken`;
 
 /**
  * One long connection to PostgreSQL, for what lives as long as this process:
@@ -33,6 +33,7 @@ export class LedgerSession implements OnModuleInit, BeforeApplicationShutdown, O
   readonly #closing = new AbortController();
   readonly #locks = new Set<string>();
   #client: pg.Client | null = null;
+  #last: Promise<unknown> = Promise.resolve();
   #supervisor: Promise<void> = Promise.resolve();
 
   constructor(@Inject(CONFIG) private readonly config: Config) {}
@@ -86,15 +87,24 @@ export class LedgerSession implements OnModuleInit, BeforeApplicationShutdown, O
    * lost; in that moment another process may get one of them.
    */
   async tryLock(name: string): Promise<boolean> {
-    const { rows } = (await this.#client?.query<{ taken: boolean }>(TRY_LOCK, [name])) ?? { rows: [] };
-    const isTaken = rows[0]?.taken ?? false;
+    const isTaken = await this.#ask(TRY_LOCK, name);
     if (isTaken) this.#locks.add(name);
     return isTaken;
   }
 
   async unlock(name: string): Promise<void> {
     if (!this.#locks.delete(name)) return;
-    await this.#client?.query(UNLOCK, [name]);
+    await this.#ask(UNLOCK, name);
+  }
+
+  /** One statement after another: a connection does one at a time. False without a connection. */
+  #ask(text: string, name: string): Promise<boolean> {
+    const answer = this.#last.then(async () => {
+      const found = await this.#client?.query<{ taken: boolean }>(text, [name]);
+      return found?.rows[0]?.taken ?? false;
+    });
+    this.#last = answer.catch(() => undefined);
+    return answer;
   }
 
   async #connect(): Promise<pg.Client> {

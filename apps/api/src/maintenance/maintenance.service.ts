@@ -1,5 +1,7 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { SettingsService } from '../settings/settings.service.js';
+import { removeExpired } from './retention.js';
 
 const SWEEP_EVERY_MS = 10 * 60_000;
 const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
@@ -13,7 +15,10 @@ export class Maintenance implements OnApplicationBootstrap, OnApplicationShutdow
   readonly #log = new Logger('Maintenance');
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly settings: SettingsService,
+  ) {}
 
   onApplicationBootstrap(): void {
     this.#timer = setInterval(() => {
@@ -37,5 +42,6 @@ export class Maintenance implements OnApplicationBootstrap, OnApplicationShutdow
     });
     await unrestricted.plan.deleteMany({ where: { createdAt: before(PLANS_KEPT_MS) } });
     await unrestricted.event.deleteMany({ where: { at: before(EVENTS_KEPT_MS) } });
+    await removeExpired(this.database, this.settings, now);
   }
 }

@@ -9,6 +9,8 @@ import { Database } from '../database/database.js';
 import { COLUMNS, type Sample } from './resolutions.js';
 
 const FLUSH_EVERY_MS = 1_000;
+/** Subjects are noted as measured, and by their present names, this often. */
+const NOTE_SUBJECTS_EVERY_MS = 12 * 3_600_000;
 /** Subjects of one process at most; beyond it new ones are not measured. */
 const MAX_SUBJECTS = 200_000;
 const MIB = 1_048_576;
@@ -54,6 +56,7 @@ export class TelemetryIngest implements OnApplicationBootstrap, BeforeApplicatio
   readonly #subjects = new Map<string, number>();
   readonly #cpu = new Map<string, CpuReading>();
   #latest = new Map<string, Latest>();
+  #notedAt = performance.now();
   #timer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> = Promise.resolve();
 
@@ -134,6 +137,10 @@ export class TelemetryIngest implements OnApplicationBootstrap, BeforeApplicatio
   }
 
   async #know(latest: ReadonlyMap<string, Latest>): Promise<void> {
+    if (performance.now() - this.#notedAt > NOTE_SUBJECTS_EVERY_MS) {
+      this.#subjects.clear();
+      this.#notedAt = performance.now();
+    }
     const unknown = [...latest].filter(([key]) => !this.#subjects.has(key)).map(([, sample]) => sample);
     if (unknown.length === 0) return;
     if (this.#subjects.size + unknown.length > MAX_SUBJECTS) this.#forget();

@@ -73,7 +73,8 @@ export function registerOperation(program: Command, shell: Shell): void {
           retryMs: options.follow ? FOLLOW_RETRY_MS : undefined,
         });
         // One value a line, so that what follows can be read as it comes.
-        for (const line of page.items) shell.out(shell.isJson ? `${JSON.stringify(line)}\n` : renderLine(line));
+        for (const line of page.items)
+          shell.out(shell.isJson ? `${JSON.stringify(line)}\n` : renderLine(line));
         cursor = page.nextCursor;
         if (page.ended || (!options.follow && page.items.length === 0)) return;
       }

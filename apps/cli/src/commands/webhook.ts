@@ -21,7 +21,7 @@ export function registerWebhook(program: Command, shell: Shell): void {
       'the department whose events they are; of a supra-administrator all without it',
     )
     .option('--secret <secret>', 'one of your own, of 16 characters at least')
-    .option('--description <text>')
+    .option('--description <text>', 'what it is for')
     .action(
       async (
         url: string,
