@@ -9,6 +9,7 @@ import { IfMatch } from '../http/etag.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import {
   DrvmAnswer,
+  DrvmBatchAnswer,
   DrvmOperationAnswer,
   OperationAnswer,
   PlanAnswer,
@@ -18,8 +19,9 @@ import {
 import { Endpoint } from '../openapi/endpoint.js';
 import { WaitingAnswer } from '../openapi/inventory-answers.js';
 import { FROM_LEDGER } from '../openapi/problems.js';
+import { NewDrvms } from './drvm-batch.js';
 import { NewDrvm } from './drvm-request.js';
-import { DrvmQuery, DrvmsService } from './drvms.service.js';
+import { type CreatedDrvm, DrvmQuery, DrvmsService } from './drvms.service.js';
 import { QueueService } from './queue.service.js';
 
 @ApiTags('drvms')
@@ -68,6 +70,23 @@ export class DrvmsController {
     }
     void reply.header('location', `/api/v1/operations/${created.operation.id}`);
     return created;
+  }
+
+  @Post('batch')
+  @HttpCode(202)
+  @Endpoint({
+    summary: 'Create several DRVMs of a tenant, all or none; each has an operation of its own',
+    body: NewDrvms,
+    status: 202,
+    answer: DrvmBatchAnswer,
+    problems: ['AlreadyExists', ...FROM_LEDGER],
+    idempotent: true,
+  })
+  async createMany(
+    @CurrentActor() actor: Actor,
+    @Body(new ZodPipe(NewDrvms)) input: NewDrvms,
+  ): Promise<{ items: CreatedDrvm[] }> {
+    return { items: await this.drvms.createMany(actor, input) };
   }
 
   @Get(':drvm')

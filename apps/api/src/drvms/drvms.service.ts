@@ -14,6 +14,7 @@ import {
 } from '@drvs/policy';
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
+import { sumAmounts } from '../allocations/amounts.js';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission, seesWholeCluster } from '../auth/permissions.js';
@@ -28,7 +29,7 @@ import {
   violates,
 } from '../database/sql-state.js';
 import { EventsService } from '../events/events.service.js';
-import type { Tenant } from '../gen/client.js';
+import type { Prisma, Tenant } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
 import { isId } from '../http/reference.js';
@@ -40,8 +41,9 @@ import { requireDeviceQuota } from '../tenants/device-quota.js';
 import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
 import { claimedPlan } from './candidate-store.js';
 import { clusterSnapshot } from './cluster-snapshot.js';
+import { type BatchMember, type NewDrvms, type PlacedMember, placeAll, stillFits } from './drvm-batch.js';
 import { DrvmReads } from './drvm-reads.js';
-import { amountsOf, type NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
+import { amountsOf, NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
 import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
 import { type Affinities, devicesAsked } from './placement-terms.js';
 import {
@@ -93,6 +95,12 @@ const deviceTypesOf = ({ devices = [] }: PlacementRequest): string[] => devices.
 
 /** The plan was overtaken: what it counted on has been given to somebody else meanwhile. */
 class PlanOvertaken extends Error {}
+
+/** A DRVM of a batch, and the operation that builds it. */
+export interface CreatedDrvm {
+  operationId: string;
+  drvm: DrvmView;
+}
 
 @Injectable()
 export class DrvmsService {
@@ -204,19 +212,13 @@ export class DrvmsService {
       await requireDeviceQuota(tx, tenant.id, devicesAsked(input));
       const plan = planned ?? (await this.#planUnderLock(tx, actor, request));
       await requireStillFree(tx, plan, request);
-      const { policy, nodes, exclusive, total, ceiling, require, forbid, tolerate, spreadOver } = request;
+      const { total, exclusive } = request;
       const drvm = await tx.drvm.create({
         data: {
           tenantId: tenant.id,
           name: input.name,
           dvos: input.dvos,
-          request: {
-            ...total,
-            policy,
-            exclusive,
-            nodes: nodes === null ? null : typeof nodes === 'number' ? nodes : [...nodes],
-            ...(JSON.parse(JSON.stringify({ ceiling, require, forbid, tolerate, spreadOver })) as object),
-          },
+          request: requestColumn(request),
           detail: 'being created',
         },
       });
@@ -261,6 +263,141 @@ export class DrvmsService {
       });
       return { operationId: operation.id, drvmId: drvm.id };
     });
+  }
+
+  /**
+   * Creates several DRVMs of a tenant, all or none: planned one after another on one snapshot, written down in a few
+   * statements. As for one, a plan that was overtaken is made again, at last under the lock of the whole ledger.
+   */
+  async createMany(actor: Actor, input: NewDrvms): Promise<CreatedDrvm[]> {
+    requirePermission(actor, 'drvm:write');
+    const members = input.drvms.map((one) => {
+      const member = NewDrvm.parse({ ...one, tenant: input.tenant });
+      return { input: member, request: placementRequestOf(member) };
+    });
+    const tenant = await this.#tenantFor(actor, members[0]!.input);
+    for (let attempt = 0; ; attempt++) {
+      const isLast = attempt >= OPTIMISTIC_PLANS;
+      try {
+        return await this.#tryCreateMany(actor, tenant, members, isLast);
+      } catch (error) {
+        if (!isOvertaken(error) || isLast) throw error;
+      }
+    }
+  }
+
+  async #tryCreateMany(
+    actor: Actor,
+    tenant: Tenant,
+    members: readonly BatchMember[],
+    underLock: boolean,
+  ): Promise<CreatedDrvm[]> {
+    const placeEach = (request: PlacementRequest, snapshot: readonly NodeSnapshot[]) =>
+      place(actor, request, snapshot);
+    const planned = underLock
+      ? null
+      : placeAll(members, await clusterSnapshot(this.database.unrestricted), placeEach);
+    return this.database.system(async (tx) => {
+      await tx.$queryRaw`SELECT 1 FROM tenant WHERE id = ${tenant.id}::uuid FOR UPDATE`;
+      const names = members.map(({ input: { name } }) => name);
+      const taken = await tx.drvm.findFirst({ where: { tenantId: tenant.id, name: { in: names } } });
+      if (taken) throw nameTaken(tenant, taken.name);
+      await this.#requireQuota(tx, tenant.id, sumAmounts(members.map(({ request: { total } }) => total)));
+      if (underLock) await tx.$queryRaw`SELECT 1 FROM inventory ORDER BY node_id, class FOR UPDATE`;
+      const placed = planned ?? placeAll(members, await clusterSnapshot(tx), placeEach);
+      const ids = [...new Set(placed.flatMap(({ plan }) => plan.slices.map(({ nodeId }) => nodeId)))].sort();
+      await tx.$queryRaw`SELECT 1 FROM inventory WHERE node_id = ANY(${ids}::uuid[]) ORDER BY node_id, class FOR UPDATE`;
+      if (!stillFits(placed, await clusterSnapshot(tx, ids)))
+        throw new PlanOvertaken('a node no longer has what the plans counted on');
+      return this.#writeMany(tx, actor, tenant, placed);
+    });
+  }
+
+  async #writeMany(
+    tx: Transaction,
+    actor: Actor,
+    tenant: Tenant,
+    placed: readonly PlacedMember[],
+  ): Promise<CreatedDrvm[]> {
+    const drvms = await tx.drvm.createManyAndReturn({
+      data: placed.map(({ input, request }) => ({
+        tenantId: tenant.id,
+        name: input.name,
+        dvos: input.dvos,
+        request: requestColumn(request),
+        detail: 'being created',
+      })),
+    });
+    const planOf = new Map(placed.map(({ input, plan }) => [input.name, plan]));
+    const slices = await tx.slice.createManyAndReturn({
+      data: drvms
+        .flatMap((drvm) => (planOf.get(drvm.name)?.slices ?? []).map((slice) => ({ drvm, slice })))
+        // In the order of the nodes' ids, as everybody takes their locks.
+        .sort((a, b) => (a.slice.nodeId < b.slice.nodeId ? -1 : 1))
+        .map(({ drvm, slice }) => ({
+          drvmId: drvm.id,
+          tenantId: tenant.id,
+          nodeId: slice.nodeId,
+          index: slice.index,
+          ...slice.amounts,
+          ...ceilingColumns(slice.ceiling),
+          exclusive: slice.exclusive,
+        })),
+    });
+    const nodeNames = new Map(
+      placed.flatMap(({ plan }) => plan.slices.map(({ nodeId, node }) => [nodeId, node])),
+    );
+    const slicesOf = new Map<string, typeof slices>();
+    for (const slice of slices.sort((a, b) => a.index - b.index)) {
+      const list = slicesOf.get(slice.drvmId);
+      if (list) list.push(slice);
+      else slicesOf.set(slice.drvmId, [slice]);
+    }
+    const nameOf = (nodeId: string): string => nodeNames.get(nodeId) ?? '';
+    const operations = await this.operations.startMany(
+      tx,
+      drvms.map((drvm) => ({
+        kind: 'drvm.create',
+        subject: `drvm/${drvm.name}`,
+        tenantId: tenant.id,
+        drvmId: drvm.id,
+        params: {},
+        actor,
+        slices: (slicesOf.get(drvm.id) ?? []).map(({ id, nodeId, index }) => ({
+          sliceId: id,
+          nodeId,
+          nodeName: nameOf(nodeId),
+          index,
+        })),
+      })),
+    );
+    await this.events.recordMany(
+      tx,
+      drvms.map((drvm) => ({
+        kind: 'drvm.create',
+        tenantId: tenant.id,
+        tenant: tenant.name,
+        drvmId: drvm.id,
+        drvm: drvm.name,
+        text: `${actorLabel(actor)} creates ${drvm.name} on ${(slicesOf.get(drvm.id) ?? []).map(({ nodeId }) => nameOf(nodeId)).join(', ')}`,
+      })),
+    );
+    await this.audit.append(tx, actor, 'drvm.create-many', `tenant/${tenant.name}`, tenant.id, {
+      drvms: drvms.map(({ name }) => name),
+      total: { ...sumAmounts(placed.map(({ request: { total } }) => total)) },
+    });
+    const operationOf = new Map(operations.map(({ id, drvmId }) => [drvmId, id]));
+    return drvms.map((drvm) => ({
+      operationId: operationOf.get(drvm.id) as string,
+      drvm: drvmViewOf({
+        ...drvm,
+        tenant,
+        slices: (slicesOf.get(drvm.id) ?? []).map((slice) => ({
+          ...slice,
+          node: { name: nameOf(slice.nodeId) },
+        })),
+      }),
+    }));
   }
 
   async start(actor: Actor, reference: string, generation: number | null): Promise<OperationView> {
@@ -377,6 +514,18 @@ function place(actor: Actor, request: PlacementRequest, snapshot: readonly NodeS
     if (error instanceof DrvsError && !seesWholeCluster(actor)) throw withoutNodes(error);
     throw error;
   }
+}
+
+/** What was asked for, as it is kept with the DRVM. */
+function requestColumn(request: PlacementRequest): Prisma.InputJsonObject {
+  const { policy, nodes, exclusive, total, ceiling, require, forbid, tolerate, spreadOver } = request;
+  return {
+    ...total,
+    policy,
+    exclusive,
+    nodes: nodes === null ? null : typeof nodes === 'number' ? nodes : [...nodes],
+    ...(JSON.parse(JSON.stringify({ ceiling, require, forbid, tolerate, spreadOver })) as object),
+  };
 }
 
 function inNodeOrder(plan: PlacementPlan): PlacementPlan['slices'] {

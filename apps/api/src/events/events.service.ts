@@ -34,6 +34,10 @@ export class EventsService {
     await tx.event.create({ data: event, select: { id: true } });
   }
 
+  async recordMany(tx: Transaction, events: readonly NewEvent[]): Promise<void> {
+    await tx.event.createMany({ data: [...events] });
+  }
+
   /**
    * What the actor may see after the event `after` (its number; null for all that is kept), oldest first. Only
    * settled events: one with a lower number never turns up later, so a reader may go on from the last one it got.

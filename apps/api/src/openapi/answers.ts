@@ -203,6 +203,10 @@ export const OperationAnswer = z.object({
 
 export const DrvmOperationAnswer = z.object({ operation: OperationAnswer, drvm: DrvmAnswer });
 
+export const DrvmBatchAnswer = z.object({
+  items: z.array(z.object({ operationId: id, drvm: DrvmAnswer })),
+});
+
 export const PlanAnswer = z.object({
   id,
   kind: z.string(),

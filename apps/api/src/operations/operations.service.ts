@@ -109,6 +109,40 @@ export class OperationsService {
     return operation;
   }
 
+  /**
+   * As `start`, for several of one kind about DRVMs that were made in the same transaction: a statement for all of
+   * them instead of several for each.
+   */
+  async startMany(
+    tx: Transaction,
+    requests: readonly (OperationRequest & { drvmId: string; slices: readonly PlannedSlice[] })[],
+  ): Promise<Operation[]> {
+    const operations = await tx.operation.createManyAndReturn({
+      data: requests.map(({ kind, subject, tenantId, drvmId, params, actor, slices }) => ({
+        kind,
+        subject,
+        tenantId,
+        drvmId,
+        params: { wantedBefore: 'running', ...params },
+        requestedBy: actorLabel(actor),
+        deadlineAt: requestedDeadline(Date.now()),
+        nodeIds: [...new Set(slices.map(({ nodeId }) => nodeId))],
+      })),
+    });
+    const ofDrvm = new Map(operations.map(({ id, drvmId }) => [drvmId, id]));
+    await tx.operationStep.createMany({
+      data: requests.flatMap(({ kind, drvmId, params, slices }) =>
+        planOperation(kind, slices, workOf(params), changesOf(params)).map(({ position, name }) => ({
+          operationId: ofDrvm.get(drvmId) as string,
+          position,
+          name,
+        })),
+      ),
+    });
+    this.database.afterCommit(tx, () => this.#admit());
+    return operations;
+  }
+
   /** When the queue is away the operation stays in the ledger and is queued by the next sweep. */
   async #admit(): Promise<void> {
     await this.queue

@@ -1,0 +1,106 @@
+import { DrvsError, type ResourceAmounts } from '@drvs/contracts';
+import { isEligible, type NodeSnapshot, type PlacementPlan, type PlacementRequest } from '@drvs/policy';
+import { z } from 'zod';
+import { sumAmounts } from '../allocations/amounts.js';
+import { NewDrvm } from './drvm-request.js';
+
+/** DRVMs created together at most: about half a second of the ledger. */
+export const BATCH_MAX = 500;
+
+/** Several DRVMs of one tenant, all or none: for instance one for each student of a course. */
+export const NewDrvms = z.strictObject({
+  /** By name or id; without it the actor's own. */
+  tenant: z.string().max(100).optional(),
+  drvms: z
+    .array(
+      NewDrvm.omit({
+        tenant: true,
+        dryRun: true,
+        affinity: true,
+        antiAffinity: true,
+        devices: true,
+        lease: true,
+        candidate: true,
+      }),
+    )
+    .min(1)
+    .max(BATCH_MAX)
+    .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, 'two have the same name'),
+});
+export type NewDrvms = z.infer<typeof NewDrvms>;
+
+export interface BatchMember {
+  input: NewDrvm;
+  request: PlacementRequest;
+}
+
+export type PlacedMember = BatchMember & { plan: PlacementPlan };
+
+/**
+ * Plans one after another, each on what those before it have left.
+ * @throws what `place` throws, with which of them it was
+ */
+export function placeAll(
+  members: readonly BatchMember[],
+  snapshot: readonly NodeSnapshot[],
+  place: (request: PlacementRequest, snapshot: readonly NodeSnapshot[]) => PlacementPlan,
+): PlacedMember[] {
+  const nodes = snapshot.map((node) => ({ ...node, free: { ...node.free } }));
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  return members.map((member, nth) => {
+    let plan: PlacementPlan;
+    try {
+      plan = place(member.request, nodes);
+    } catch (error) {
+      const { code, message, hint, details } = DrvsError.from(error);
+      throw new DrvsError(code, `${member.input.name} (${nth + 1} of ${members.length}): ${message}`, {
+        field: `drvms.${nth}`,
+        hint: hint ?? undefined,
+        details,
+        cause: error,
+      });
+    }
+    for (const { nodeId, amounts, exclusive } of plan.slices) {
+      const node = byId.get(nodeId);
+      if (!node) continue;
+      node.free = minus(node.free, amounts);
+      node.slices++;
+      node.isExclusive ||= exclusive;
+    }
+    return { ...member, plan };
+  });
+}
+
+/** Whether the nodes still have, and may still give, all that the plans count on together. */
+export function stillFits(placed: readonly PlacedMember[], now: readonly NodeSnapshot[]): boolean {
+  const nodes = new Map(now.map((node) => [node.id, node]));
+  const asked = new Map<string, ResourceAmounts[]>();
+  for (const { plan, request } of placed) {
+    for (const { nodeId, amounts, exclusive } of plan.slices) {
+      const node = nodes.get(nodeId);
+      if (!node || !isEligible(node, { ...request, exclusive })) return false;
+      const list = asked.get(nodeId) ?? [];
+      list.push(amounts);
+      asked.set(nodeId, list);
+    }
+  }
+  for (const [nodeId, list] of asked) {
+    const sum = sumAmounts(list);
+    const free = nodes.get(nodeId)?.free;
+    if (!free) return false;
+    if (sum.cpuMilli > Math.max(0, free.cpuMilli) || sum.memoryMiB > Math.max(0, free.memoryMiB))
+      return false;
+    if (sum.diskGiB > Math.max(0, free.diskGiB) || sum.networkMbps > Math.max(0, free.networkMbps))
+      return false;
+  }
+  return true;
+}
+
+function minus(a: ResourceAmounts, b: ResourceAmounts): ResourceAmounts {
+  return {
+    cpuMilli: a.cpuMilli - b.cpuMilli,
+    memoryMiB: a.memoryMiB - b.memoryMiB,
+    diskGiB: a.diskGiB - b.diskGiB,
+    networkMbps: a.networkMbps - b.networkMbps,
+  };
+}
