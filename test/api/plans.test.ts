@@ -1,27 +1,22 @@
-import type { ClusterPlanView, NodeView, OperationView, PlanOutcome, ProcessRow } from '@drvs/contracts';
+import type { ClusterPlanView, DrvmView, NodeView, OperationView, PlanOutcome } from '@drvs/contracts';
 import { DrvsError } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
-import { type AgentPeer, containerState } from '../support/agent-peer.js';
+import type { AgentPeer } from '../support/agent-peer.js';
 import { startApi, type TestApi } from '../support/api.js';
 import { TestCluster, until } from '../support/cluster.js';
+import { Guests, runningDrvm } from '../support/guests.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
+/** Each node offers 4 vCPU and 4 GiB. */
 let postgres: TestPostgres;
 let api: TestApi;
 let cluster: TestCluster;
 let database: Database;
 let tenantId: string;
 let admin: string;
-
+let guests: Guests;
 let nodes: AgentPeer[];
-let drvmId: string;
-/** What runs in the DRVM, as its home container tells it; a migration changes the node. */
-let processes: Map<number, ProcessRow>;
-let started: Record<string, unknown>[];
-/** Called before a migration is done; what it throws is the answer. */
-let beforeMove: (pid: number) => void | Promise<void>;
-let moves: number[];
 
 beforeAll(async () => {
   postgres = await startPostgres();
@@ -38,104 +33,62 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
-  nodes = [await cluster.node('node1'), await cluster.node('node2'), await cluster.node('node3')];
-  processes = new Map();
-  started = [];
-  moves = [];
-  beforeMove = () => undefined;
-  drvmId = await runningDrvm('fisica', nodes);
-  nodes[0]!.containerCall = (id, method, params) => {
-    if (id !== drvmId) return [];
-    return home(method, params);
-  };
+  guests = new Guests();
+  nodes = [];
+  for (const name of ['node1', 'node2', 'node3']) nodes.push(guests.attach(await cluster.node(name)));
 });
 
 afterEach(async () => {
+  guests.stop();
   cluster.stop();
-  const { plan, operation, drvm, node, enrolmentToken, event } = database.unrestricted;
-  for (const table of [plan, operation, drvm, enrolmentToken, node, event]) {
+  const { plan, operation, drvm, node, enrolmentToken, event, setting } = database.unrestricted;
+  for (const table of [plan, operation, drvm, enrolmentToken, node, event, setting]) {
     await (table.deleteMany as (args: object) => Promise<unknown>)({});
   }
 });
-
-async function runningDrvm(name: string, on: AgentPeer[], ownerId = tenantId): Promise<string> {
-  const drvm = await database.unrestricted.drvm.create({
-    data: { name, tenantId: ownerId, state: 'running', detail: '' },
-  });
-  for (const [index, agent] of on.entries()) {
-    await database.unrestricted.slice.create({
-      data: {
-        drvmId: drvm.id,
-        tenantId: ownerId,
-        nodeId: agent.nodeId,
-        index,
-        cpuMilli: 1_000,
-        memoryMiB: 512,
-        diskGiB: 1,
-        networkMbps: 0,
-        containerState: 'running',
-      },
-    });
-    agent.containers.set(drvm.id, { ...containerState(drvm.id, 1, 'running'), processes: 0 });
-    agent.beat();
-  }
-  return drvm.id;
-}
-
-async function home(method: string, params: Record<string, unknown>): Promise<unknown> {
-  switch (method) {
-    case 'process.list': {
-      for (const row of processes.values()) if (row.state === 'running') row.cpuMs += 100;
-      return [...processes.values()];
-    }
-    case 'process.start':
-      started.push(params);
-      return { pid: 99, node: 'node2' };
-    case 'process.migrate': {
-      const { pid, to } = params as { pid: number; to: string };
-      await beforeMove(pid);
-      const row = processes.get(pid);
-      if (!row) throw new DrvsError('NotFound', `the DRVM has no process ${pid}`);
-      const from = row.node;
-      row.node = to;
-      moves.push(pid);
-      return { pid, from, to, bytes: 1_000, pauseMs: 2, totalMs: 5, rounds: 1 };
-    }
-    default:
-      throw new DrvsError('NotFound', `no ${method} here`);
-  }
-}
-
-function runs(pid: number, node: string, state: ProcessRow['state'] = 'running'): void {
-  processes.set(pid, {
-    pid,
-    ppid: 0,
-    node,
-    state,
-    cpuMs: 0,
-    memoryBytes: 4 << 20,
-    command: 'survey',
-    endpoint: pid,
-    startedAt: new Date().toISOString(),
-    exitCode: null,
-    signal: null,
-  });
-}
 
 const rest = <T>(method: string, path: string, body?: unknown, token = admin) =>
   cluster.rest<T>(token, method, path, body);
 const plan = (body: object, token = admin) => rest<ClusterPlanView>('POST', 'plans', body, token);
 const apply = (id: string, token = admin) =>
   rest<OperationView>('POST', `plans/${id}/apply`, undefined, token);
-const ended = (id: string) => rest<OperationView>('GET', `operations/${id}/wait?timeoutSeconds=20`);
-const places = () => [...processes.values()].map(({ pid, node }) => [pid, node]);
+const ended = (id: string) => rest<OperationView>('GET', `operations/${id}/wait?timeoutSeconds=60`);
+const carriedOut = async (made: ClusterPlanView) => ended((await apply(made.id)).id);
+const outcomeOf = ({ result }: OperationView) => result as PlanOutcome;
+const drvm = (name: string, cpu: number, memoryMiB: number, on: string[]) =>
+  runningDrvm(cluster, admin, { name, tenant: 'physics', cpu, memoryMiB, nodes: on });
 const stateOf = async (name: string) => (await rest<NodeView>('GET', `nodes/${name}`)).state;
+const homeOf = async (id: string) =>
+  await database.unrestricted.drvm.findUniqueOrThrow({
+    where: { id },
+    select: { homeIndex: true, slices: true },
+  });
+
+/** What each DRVM is guaranteed on each node. */
+async function given(): Promise<Record<string, Record<string, number>>> {
+  const { items } = await rest<{ items: DrvmView[] }>('GET', 'drvms');
+  return Object.fromEntries(
+    items.map(({ name, nodes: on }) => [name, Object.fromEntries(on.map(({ node, cpu }) => [node, cpu]))]),
+  );
+}
+
+/** What the ledger says is given is what the slices have, and nobody has more than there is. */
+async function ledgerAddsUp(): Promise<void> {
+  const rows = await database.unrestricted.$queryRaw<{ sound: boolean }[]>`
+    SELECT i.used = coalesce(sum(s.cpu_milli), 0) AND i.held = coalesce(sum(s.held_cpu_milli), 0)
+      AND i.held <= i.total - i.reserved AND i.used <= i.total - i.reserved AS sound
+    FROM inventory i LEFT JOIN slice s ON s.node_id = i.node_id
+    WHERE i.class = 'cpuMilli' GROUP BY i.node_id, i.class`;
+  expect(rows.every(({ sound }) => sound)).toBe(true);
+  expect(await database.unrestricted.sliceChange.count({ where: { endedAt: null } })).toBe(0);
+}
 
 describe('a balance', () => {
   test('moves one of two programs that compete, once, and not a third', async () => {
-    runs(1, 'node1');
-    runs(2, 'node1');
-    runs(3, 'node2', 'waiting');
+    const id = await drvm('fisica', 3, 1536, ['node1', 'node2', 'node3']);
+    guests.run(id, 1, 'node1');
+    guests.run(id, 2, 'node1');
+    guests.run(id, 3, 'node2', { state: 'waiting' });
     const made = await plan({ kind: 'balance' });
     expect(made).toMatchObject({ kind: 'balance', node: null, operation: null, cost: { moves: 1 } });
     expect(made.steps).toEqual([
@@ -144,63 +97,119 @@ describe('a balance', () => {
         drvm: 'fisica',
         from: 'node1',
         command: 'survey',
+        phase: 0,
+        why: { code: 'hot-slice', data: expect.anything() },
       }),
     ]);
     expect(made.gain.strainAfter).toBeLessThan(made.gain.strainBefore);
-    expect(places()).toContainEqual([1, 'node1']);
+    expect(guests.moves).toEqual([]);
 
     const operation = await apply(made.id);
     expect(operation).toMatchObject({ kind: 'plan.apply', subject: 'plan/balance' });
     const done = await ended(operation.id);
     expect(done).toMatchObject({ state: 'succeeded', progress: 1, error: null });
-    expect((done.result as PlanOutcome).moved).toHaveLength(1);
-    expect(new Set([...processes.values()].map(({ node }) => node)).size).toBeGreaterThan(1);
-    expect(moves).toHaveLength(1);
+    expect(outcomeOf(done).moved).toHaveLength(1);
+    expect(guests.moves).toHaveLength(1);
 
     await expect(apply(made.id)).rejects.toMatchObject({ code: 'StateConflict' });
     expect((await rest<ClusterPlanView>('GET', `plans/${made.id}`)).operation).toBe(operation.id);
     const again = await plan({ kind: 'balance' });
     expect(again).toMatchObject({ steps: [], gain: { summary: 'nothing to do' } });
-    const { items } = await rest<{ items: ClusterPlanView[] }>('GET', 'plans');
-    expect(items.map(({ id }) => id)).toEqual([again.id, made.id]);
   });
 
-  test('is refused when it is old, and when what it counts on has changed', async () => {
-    runs(1, 'node1');
-    runs(2, 'node1');
+  test('moves a slice off a node that has been hot for long enough, with its programs and its home', async () => {
+    const [a, b] = [await drvm('aula', 2, 512, ['node1']), await drvm('banco', 2, 512, ['node1'])];
+    for (const [id, first] of [
+      [a, 1],
+      [b, 11],
+    ] as const) {
+      guests.run(id, first, 'node1');
+      guests.run(id, first + 1, 'node1');
+    }
+    const early = await plan({ kind: 'balance' });
+    expect(early.steps).toEqual([]);
+    expect(early.rejected).toContainEqual(
+      expect.objectContaining({
+        what: 'node1',
+        rule: 'not-long-enough',
+        when: 'not-now',
+        advice: expect.anything(),
+      }),
+    );
+    await rest('PATCH', 'planner', { policy: { hotHoldSeconds: 0 } });
+    const made = await plan({ kind: 'balance' });
+    expect(made.steps).toEqual([
+      expect.objectContaining({
+        action: 'move-slice',
+        from: 'node1',
+        isHome: true,
+        isPart: false,
+        merges: false,
+      }),
+    ]);
+    const [step] = made.steps.flatMap((one) => (one.action === 'move-slice' ? [one] : []));
+    const done = await carriedOut(made);
+    expect(done).toMatchObject({ state: 'succeeded' });
+    expect(outcomeOf(done).slices).toEqual([
+      expect.objectContaining({ drvm: step!.drvm, from: 'node1', to: step!.to, processes: 2, home: true }),
+    ]);
+    expect(await given()).toMatchObject({ [step!.drvm]: { [step!.to]: 2 } });
+    expect(new Set(Object.values(guests.places(step!.drvmId)))).toEqual(new Set([step!.to]));
+    const { homeIndex, slices } = await homeOf(step!.drvmId);
+    expect(slices.map(({ index }) => index)).toEqual([homeIndex]);
+    await ledgerAddsUp();
+    // It rests now: what has moved stays where it is for a while.
+    expect((await plan({ kind: 'balance' })).steps).toEqual([]);
+    const told = await database.unrestricted.event.findMany({ where: { kind: 'slice.moved' } });
+    expect(told.map(({ text }) => text)).toEqual([expect.stringContaining('processes fewer wait')]);
+  });
+
+  test('is refused when it is old, when what it counts on has changed, and when the clock was put back', async () => {
+    const id = await drvm('fisica', 3, 1536, ['node1', 'node2', 'node3']);
+    guests.run(id, 1, 'node1');
+    guests.run(id, 2, 'node1');
     const old = await plan({ kind: 'balance' });
-    await database.unrestricted.plan.update({
-      where: { id: old.id },
-      data: { createdAt: new Date(Date.now() - 11 * 60_000) },
-    });
+    const setMade = (ms: number) =>
+      database.unrestricted.plan.update({
+        where: { id: old.id },
+        data: { createdAt: new Date(Date.now() + ms) },
+      });
+    await setMade(-11 * 60_000);
     await expect(apply(old.id)).rejects.toMatchObject({
       code: 'StaleGeneration',
       hint: expect.stringContaining('drvs plan balance'),
     });
-    const made = await plan({ kind: 'balance' });
-    await database.unrestricted.drvm.update({
-      where: { id: drvmId },
-      data: { generation: { increment: 1 } },
+    await setMade(3_600_000);
+    await expect(apply(old.id)).rejects.toMatchObject({
+      code: 'StaleGeneration',
+      message: expect.stringContaining('clock was put back'),
     });
+    const made = await plan({ kind: 'balance' });
+    await database.unrestricted.drvm.update({ where: { id }, data: { generation: { increment: 1 } } });
     await expect(apply(made.id)).rejects.toMatchObject({
       code: 'StaleGeneration',
       message: expect.stringContaining('fisica has changed'),
     });
-    expect(moves).toEqual([]);
+    expect(guests.moves).toEqual([]);
   });
 
   test('says so when a DRVM does not answer, and plans for the others', async () => {
-    runs(1, 'node1');
-    runs(2, 'node1');
-    await runningDrvm('muda', [nodes[1]!]);
+    const id = await drvm('fisica', 3, 1536, ['node1', 'node2', 'node3']);
+    guests.run(id, 1, 'node1');
+    guests.run(id, 2, 'node1');
+    const silent = await drvm('muda', 0.5, 256, ['node2']);
+    nodes[1]!.containers.delete(silent);
     const { steps, rejected } = await plan({ kind: 'balance' });
     expect(steps).toHaveLength(1);
-    expect(rejected).toContainEqual({ what: 'muda', reason: expect.stringContaining('not known') });
+    expect(rejected).toContainEqual(
+      expect.objectContaining({ what: 'muda', reason: expect.stringContaining('not known') }),
+    );
   });
 
   test('of a department looks at its own DRVMs only, and nobody else sees its plan', async () => {
-    runs(1, 'node1');
-    runs(2, 'node1');
+    const id = await drvm('fisica', 3, 1536, ['node1', 'node2', 'node3']);
+    guests.run(id, 1, 'node1');
+    guests.run(id, 2, 'node1');
     const other = await cluster.tenant(`chemistry-${Date.now()}`);
     const [own, theirs] = [await cluster.token('member', tenantId), await cluster.token('member', other)];
     const made = await plan({ kind: 'balance' }, own);
@@ -210,171 +219,159 @@ describe('a balance', () => {
       code: 'NotFound',
     });
     await expect(apply(made.id, theirs)).rejects.toMatchObject({ code: 'NotFound' });
-    await expect(plan({ kind: 'drain', node: 'node1' }, own)).rejects.toMatchObject({ code: 'NotAllowed' });
+    for (const kind of ['drain', 'restore', 'evacuate'])
+      await expect(plan({ kind, node: 'node1' }, own)).rejects.toMatchObject({ code: 'NotAllowed' });
+    for (const kind of ['consolidate', 'reallocate', 'power'])
+      await expect(plan({ kind }, own)).rejects.toMatchObject({ code: 'NotAllowed' });
     expect(await ended((await apply(made.id, own)).id)).toMatchObject({ state: 'succeeded' });
   });
 });
 
-describe('carrying a plan out', () => {
-  test('skips what is no longer wanted, and says why', async () => {
-    for (const pid of [1, 2, 3]) runs(pid, 'node2', 'waiting');
-    const made = await plan({ kind: 'drain', node: 'node2' });
-    expect(made.steps.map(({ action }) => action)).toEqual([
-      'cordon',
-      'migrate-process',
-      'migrate-process',
-      'migrate-process',
-    ]);
-    const [, first, second] = made.steps as Extract<ClusterPlanView['steps'][number], { pid: number }>[];
-    processes.delete(first!.pid);
-    processes.get(second!.pid)!.node = second!.to;
-    const done = await ended((await apply(made.id)).id);
-    expect(done.state).toBe('succeeded');
-    expect(done.steps.map(({ state }) => state)).toEqual([
-      'succeeded',
-      'skipped',
-      'skipped',
-      'succeeded',
-      'succeeded',
-    ]);
-    expect(done.steps.map(({ error }) => error)).toEqual([
-      null,
-      `process ${first!.pid} has ended`,
-      `process ${second!.pid} is on ${second!.to} already`,
-      null,
-      null,
-    ]);
-    expect(moves).toHaveLength(1);
-  });
-
-  test('goes on where one process cannot move, and fails at the end with the reason', async () => {
-    for (const pid of [1, 2]) runs(pid, 'node2', 'waiting');
-    beforeMove = (pid) => {
-      if (pid === 1) throw new DrvsError('MigrationFailed', 'no memory left there');
-    };
-    const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
-    const done = await ended(id);
-    expect(done).toMatchObject({ state: 'failed', error: { code: 'MigrationFailed' } });
-    expect(done.steps[0]).toMatchObject({
-      state: 'failed',
-      error: 'it stays on node2: no memory left there',
-    });
-    expect(moves).toEqual([2]);
-    beforeMove = () => undefined;
-    await rest('POST', `operations/${id}/retry`);
-    expect(await ended(id)).toMatchObject({ state: 'succeeded' });
-    expect(moves).toEqual([2, 1]);
-  });
-
-  test('goes on after a crash where it was: what had moved is not moved again', async () => {
-    for (const pid of [1, 2]) runs(pid, 'node2', 'waiting');
-    const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
-    expect((await ended(id)).state).toBe('succeeded');
-    // As a process leaves it that is killed after the second move and before it could write that down.
-    const second = { operationId: id, position: 1 };
-    await database.system(async (tx) => {
-      await tx.operationStep.update({
-        where: { operationId_position: second },
-        data: { state: 'running', output: {} },
-      });
-      await tx.operationStep.update({
-        where: { operationId_position: { ...second, position: 2 } },
-        data: { state: 'pending' },
-      });
-      await tx.operation.update({
-        where: { id },
-        data: { state: 'running', endedAt: null, result: {}, progress: 1 / 3 },
-      });
-    });
-    // The next sweep finds it.
-    const done = await ended(id);
-    expect(done.state).toBe('succeeded');
-    expect(done.steps.map(({ state }) => state)).toEqual(['succeeded', 'skipped', 'succeeded']);
-    expect(done.steps[1]?.error).toMatch(/is on node[13] already/);
-    expect(moves).toHaveLength(2);
-  });
-
-  test('is cancelled between two moves: the one under way is finished, and what moved stays', async () => {
-    for (const pid of [1, 2, 3]) runs(pid, 'node2', 'waiting');
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    let begun = 0;
-    beforeMove = () => {
-      begun++;
-      return held;
-    };
-    const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
-    await until('the first move has begun', () => begun === 1);
-    await rest('POST', `operations/${id}/cancel`);
-    await new Promise((resolve) => setTimeout(resolve, 700));
-    release();
-    const done = await ended(id);
-    expect(done).toMatchObject({ state: 'cancelled', error: { code: 'Cancelled' } });
-    expect(done.steps.map(({ state }) => state)).toEqual(['succeeded', 'pending', 'pending', 'pending']);
-    expect(moves).toHaveLength(1);
-  });
-});
-
 describe('a node that is drained', () => {
-  test('is emptied of programs, takes nothing new, and is open again when it is restored', async () => {
-    for (const pid of [1, 2]) runs(pid, 'node2');
+  test('is emptied of slices, homes and programs, takes nothing new, and gets all of it back when it is restored', async () => {
+    const [a, b] = [await drvm('aula', 1, 512, ['node2']), await drvm('banco', 0.5, 512, ['node2', 'node3'])];
+    guests.run(a, 1, 'node2');
+    guests.run(a, 2, 'node2', { state: 'waiting' });
+    guests.run(b, 7, 'node2');
+    const before = await given();
     const operation = await rest<OperationView>('POST', 'nodes/node2/drain');
     expect(operation).toMatchObject({ kind: 'plan.apply', subject: 'node/node2' });
     const done = await ended(operation.id);
+    expect(done.error).toBeNull();
     expect(done.state).toBe('succeeded');
-    const { moved, stays } = done.result as PlanOutcome;
-    expect(moved).toHaveLength(2);
-    expect(places().map(([, node]) => node)).not.toContain('node2');
-    expect(stays).toEqual([
-      { what: 'fisica@node2', reason: expect.stringContaining('slices cannot move yet') },
+    expect(outcomeOf(done)).toMatchObject({ stays: [], notDone: [] });
+    expect(
+      outcomeOf(done)
+        .slices.map(({ drvm: name, home }) => [name, home])
+        .sort(),
+    ).toEqual([
+      ['aula', true],
+      ['banco', true],
     ]);
-    expect(await stateOf('node2')).toBe('drained');
+    for (const id of [a, b]) expect(Object.values(guests.places(id))).not.toContain('node2');
+    expect(await given()).not.toMatchObject({ aula: { node2: 1 } });
+    expect(nodes[1]!.containers.size).toBe(0);
+    await until('it is drained', async () => (await stateOf('node2')) === 'drained');
+    await ledgerAddsUp();
 
-    await rest('POST', 'drvms/fisica/processes', { program: '/bin/survey' });
-    expect(started.at(-1)).toMatchObject({ node: null, avoid: ['node2'] });
-    await expect(
-      rest('POST', 'drvms/fisica/processes', { program: '/bin/survey', node: 'node2' }),
-    ).rejects.toMatchObject({ code: 'StateConflict', hint: expect.stringContaining('node restore node2') });
-    await expect(rest('POST', 'drvms/fisica/processes/1/migrate', { to: 'node2' })).rejects.toMatchObject({
-      code: 'StateConflict',
-    });
     await expect(
       rest('POST', 'drvms', { name: 'nova', tenant: 'physics', cpu: 0.5, memoryMiB: 256, nodes: ['node2'] }),
-    ).rejects.toMatchObject({
-      code: 'InsufficientResources',
-      message: expect.stringContaining('cordoned'),
-    });
+    ).rejects.toMatchObject({ code: 'InsufficientResources' });
 
-    expect(await rest('POST', 'nodes/node2/restore')).toMatchObject({ name: 'node2', state: 'up' });
-    await rest('POST', 'drvms/fisica/processes', { program: '/bin/survey' });
-    expect(started.at(-1)).toMatchObject({ avoid: [] });
+    const restored = await ended(
+      (await rest<OperationView>('POST', 'nodes/node2/restore', { mode: 'return' })).id,
+    );
+    expect(restored.error).toBeNull();
+    expect(await given()).toEqual(before);
+    expect(guests.places(a)).toEqual({ 1: 'node2', 2: 'node2' });
+    expect(await stateOf('node2')).toBe('up');
+    expect(await database.unrestricted.departure.count()).toBe(0);
+    await ledgerAddsUp();
     const kinds = (await database.unrestricted.event.findMany({ where: { node: 'node2' } })).map(
       ({ kind }) => kind,
     );
-    expect(kinds).toEqual(expect.arrayContaining(['node.cordoned', 'node.restored']));
+    expect(kinds).toEqual(expect.arrayContaining(['node.cordoned', 'node.restored', 'slice.moved']));
   });
 
-  test('is draining for as long as the home of a DRVM is there, and the plan says that it stays', async () => {
-    runs(1, 'node1');
-    const done = await ended((await rest<OperationView>('POST', 'nodes/node1/drain')).id);
-    expect((done.result as PlanOutcome).stays.map(({ reason }) => reason)).toEqual([
-      expect.stringContaining('home of its DRVM stays'),
-      expect.stringContaining('slices cannot move yet'),
+  test('gives its part to slices that its DRVMs have elsewhere, and gets that part back', async () => {
+    const id = await drvm('fisica', 3, 1536, ['node1', 'node2', 'node3']);
+    for (const pid of [1, 2]) guests.run(id, pid, 'node2', { state: 'waiting' });
+    const made = await plan({ kind: 'drain', node: 'node2' });
+    expect(made.steps.map(({ action }) => action)).toEqual(['cordon', 'move-slice']);
+    expect(made.steps[1]).toMatchObject({ merges: true, isPart: false, guaranteed: { cpu: 1 } });
+    expect(await carriedOut(made)).toMatchObject({ state: 'succeeded', error: null });
+    const after = (await given()).fisica!;
+    expect(Object.keys(after).sort()).toEqual(['node1', 'node3']);
+    expect(Object.values(after).sort()).toEqual([1, 2]);
+    expect(Object.values(guests.places(id))).not.toContain('node2');
+    await ledgerAddsUp();
+    const back = await rest<OperationView>('POST', 'nodes/node2/restore', { mode: 'return' });
+    expect(await ended(back.id)).toMatchObject({ state: 'succeeded', error: null });
+    expect(await given()).toEqual({ fisica: { node1: 1, node2: 1, node3: 1 } });
+    await ledgerAddsUp();
+  });
+
+  test('may be opened with what left it staying where it is', async () => {
+    const id = await drvm('aula', 1, 512, ['node2']);
+    guests.run(id, 1, 'node2');
+    await ended((await rest<OperationView>('POST', 'nodes/node2/drain')).id);
+    const after = await given();
+    expect(await rest('POST', 'nodes/node2/restore')).toMatchObject({ name: 'node2', state: 'up' });
+    expect(await given()).toEqual(after);
+    expect(await database.unrestricted.departure.count()).toBe(0);
+    await ended((await rest<OperationView>('POST', 'nodes/node1/drain')).id);
+    await ended((await rest<OperationView>('POST', 'nodes/node1/restore', { mode: 'stay' })).id);
+    expect(await stateOf('node1')).toBe('up');
+    await ended((await rest<OperationView>('POST', 'nodes/node1/drain')).id);
+    await ended((await rest<OperationView>('POST', 'nodes/node1/restore', { mode: 'rebalance' })).id);
+    expect(await stateOf('node1')).toBe('up');
+    await expect(rest('POST', 'nodes/node1/restore', { mode: 'again' })).rejects.toMatchObject({
+      code: 'InvalidInput',
+    });
+  });
+
+  test('that cannot be emptied tells what keeps each DRVM and what to change, and goes on when that is changed', async () => {
+    const small = await drvm('chica', 0.5, 256, ['node2']);
+    const large = await drvm('grande', 3, 3000, ['node2']);
+    await drvm('llena', 3, 3000, ['node1']);
+    const blocker = await drvm('ocupa', 3, 3000, ['node3']);
+    const made = await plan({ kind: 'drain', node: 'node2' });
+    expect(made.rejected).toEqual([
+      expect.objectContaining({
+        what: 'grande@node2',
+        rule: 'no-room',
+        when: 'not-now',
+        reason: expect.stringContaining('no-room on 2 nodes'),
+        advice: expect.stringContaining('drvm resize'),
+      }),
     ]);
-    expect(await stateOf('node1')).toBe('draining');
+    const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
+    const done = await ended(id);
+    expect(done.state).toBe('succeeded');
+    expect(outcomeOf(done).stays.map(({ what }) => what)).toEqual(['grande@node2']);
+    expect(Object.keys((await given()).chica!)).not.toContain('node2');
+    expect(await given()).toMatchObject({ grande: { node2: 3 } });
+    expect(await stateOf('node2')).toBe('draining');
+    await ledgerAddsUp();
+    await ended(
+      (await rest<{ operation: OperationView }>('DELETE', 'drvms/ocupa')).operation?.id ?? blocker,
+    ).catch(() => undefined);
+    await until('the room is free', async () => !('ocupa' in (await given())));
+    const on = await ended((await rest<OperationView>('POST', 'nodes/node2/drain')).id);
+    expect(outcomeOf(on)).toMatchObject({ stays: [], slices: [{ drvm: 'grande', to: 'node3' }] });
+    await until('it is drained', async () => (await stateOf('node2')) === 'drained');
+    // Both come back, also what left at the first attempt.
+    await ended((await rest<OperationView>('POST', 'nodes/node2/restore', { mode: 'return' })).id);
+    expect(await given()).toMatchObject({ chica: { node2: 0.5 }, grande: { node2: 3 } });
+    expect([small, large].every((drvmId) => nodes[1]!.containers.has(drvmId))).toBe(true);
+  });
+
+  test('is removed for good once it is empty, and not before', async () => {
+    const id = await drvm('aula', 1, 512, ['node2']);
+    guests.run(id, 1, 'node2');
+    const done = await ended((await rest<OperationView>('POST', 'nodes/node2/retire')).id);
+    expect(done).toMatchObject({ state: 'succeeded', error: null });
+    expect(outcomeOf(done).nodes).toContainEqual({ node: 'node2', change: 'removed' });
+    await expect(rest('GET', 'nodes/node2')).rejects.toMatchObject({ code: 'NotFound' });
+    expect(Object.keys(await given().then(({ aula }) => aula!))).toHaveLength(1);
+    const { items } = await rest<{ items: ClusterPlanView[] }>('GET', 'plans');
+    expect(items.map(({ kind, node }) => [kind, node])).toEqual([['drain', 'node2']]);
+
+    await drvm('llena', 3, 3000, ['node1']);
+    await drvm('grande', 3, 3000, ['node3']);
+    const stuck = await ended((await rest<OperationView>('POST', 'nodes/node3/retire')).id);
+    expect(stuck).toMatchObject({ state: 'failed', error: { message: expect.stringContaining('grande') } });
+    expect(await stateOf('node3')).toBe('draining');
   });
 
   test('must be up, and only a supra-administrator drains and restores', async () => {
     const member = await cluster.token('member', tenantId);
-    await expect(rest('POST', 'nodes/node2/drain', undefined, member)).rejects.toMatchObject({
-      code: 'NotAllowed',
-    });
-    await expect(rest('POST', 'nodes/node2/restore', undefined, member)).rejects.toMatchObject({
-      code: 'NotAllowed',
-    });
-    await expect(rest('POST', 'nodes/nowhere/drain')).rejects.toMatchObject({ code: 'NotFound' });
+    for (const what of ['drain', 'retire', 'restore']) {
+      await expect(rest('POST', `nodes/node2/${what}`, undefined, member)).rejects.toMatchObject({
+        code: 'NotAllowed',
+      });
+      await expect(rest('POST', `nodes/nowhere/${what}`)).rejects.toMatchObject({ code: 'NotFound' });
+    }
     nodes[2]!.disconnect();
     await until('its last heartbeat is worked off', async () => {
       await database.unrestricted.node.update({
@@ -384,39 +381,154 @@ describe('a node that is drained', () => {
       return (await stateOf('node3')) === 'down';
     });
     await expect(rest('POST', 'nodes/node3/drain')).rejects.toMatchObject({ code: 'StateConflict' });
+    await expect(rest('POST', 'nodes/node3/restore', { mode: 'return' })).rejects.toMatchObject({
+      code: 'StateConflict',
+    });
   });
 });
 
-test('GraphQL plans, applies, drains and restores by the same services', async () => {
-  runs(1, 'node1');
-  runs(2, 'node1');
-  const ask = async (query: string) => {
-    const response = await fetch(`${api.url}/graphql`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${admin}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ query }),
-    });
-    const { data, errors } = (await response.json()) as {
-      data: Record<string, { id: string; kind: string }>;
-      errors?: unknown;
+describe('carrying a plan out', () => {
+  test('skips what is no longer wanted, and says why', async () => {
+    await drvm('aula', 0.5, 256, ['node2']);
+    await drvm('banco', 0.5, 256, ['node2']);
+    const third = await drvm('canal', 0.5, 256, ['node2']);
+    guests.run(third, 1, 'node2');
+    const made = await plan({ kind: 'drain', node: 'node2' });
+    expect(made.steps.map(({ phase }) => phase)).toEqual([0, 1, 1, 2]);
+    const target = made.steps.flatMap((step) => ('to' in step && step.drvmId === third ? [step.to] : []))[0]!;
+    // While the first ones move, where the third would go is closed.
+    let isDone = false;
+    nodes[1]!.before = async (method) => {
+      if (method !== 'drvm.delete' || isDone) return;
+      isDone = true;
+      await database.unrestricted.node.updateMany({
+        where: { name: target },
+        data: { wantedState: 'drained' },
+      });
     };
-    expect(errors).toBeUndefined();
-    return data;
-  };
-  const made = await ask(
-    'mutation { makePlan(kind: "balance") { id kind steps { action drvm pid from to reason } gain { summary } cost { moves } rejected { what } } }',
-  );
-  const id = made.makePlan!.id;
-  expect(made.makePlan).toMatchObject({ kind: 'balance', cost: { moves: 1 } });
-  const applied = await ask(`mutation { applyPlan(id: "${id}") { id kind } }`);
-  expect((await ended(applied.applyPlan!.id)).state).toBe('succeeded');
-  expect(await ask(`{ plan(id: "${id}") { operation } plans(first: 1) { nodes { id } } }`)).toMatchObject({
-    plan: { operation: applied.applyPlan!.id },
-    plans: { nodes: [{ id }] },
+    const done = await carriedOut(made);
+    expect(done.state).toBe('succeeded');
+    const { slices, skipped } = outcomeOf(done);
+    expect(slices.length + skipped.length).toBe(3);
+    for (const { reason } of skipped) expect(reason).toBe(`${target} was closed meanwhile`);
+    await ledgerAddsUp();
   });
-  const drained = await ask('mutation { drainNode(name: "node3") { id } }');
-  expect((await ended(drained.drainNode!.id)).state).toBe('succeeded');
-  expect(await ask('mutation { restoreNode(name: "node3") { name state } }')).toMatchObject({
-    restoreNode: { state: 'up' },
+
+  test('goes on where one DRVM cannot move, fails at the end with the reason, and can be tried again', async () => {
+    const [a, b] = [await drvm('aula', 0.5, 256, ['node2']), await drvm('banco', 0.5, 256, ['node2'])];
+    guests.run(a, 1, 'node2');
+    guests.run(b, 2, 'node2');
+    guests.beforeMove = (id) => {
+      if (id === a) throw new DrvsError('MigrationFailed', 'no memory left there');
+    };
+    const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
+    const done = await ended(id);
+    expect(done).toMatchObject({ state: 'failed', error: { code: 'MigrationFailed' } });
+    expect(outcomeOf(done)).toMatchObject({
+      slices: [{ drvm: 'banco' }],
+      notDone: [{ reason: expect.stringContaining('no memory left there') }],
+    });
+    expect(guests.places(a)).toEqual({ 1: 'node2' });
+    expect(await given()).toMatchObject({ aula: { node2: 0.5 } });
+    await ledgerAddsUp();
+    guests.beforeMove = () => undefined;
+    await rest('POST', `operations/${id}/retry`);
+    expect(await ended(id)).toMatchObject({ state: 'succeeded' });
+    expect(Object.keys((await given()).aula!)).not.toContain('node2');
+    await ledgerAddsUp();
+  });
+
+  test('refuses a second plan on what a first is changing, and leaves everything as it was', async () => {
+    const a = await drvm('aula', 1, 512, ['node2']);
+    const b = await drvm('banco', 1, 512, ['node1', 'node3']);
+    guests.run(a, 1, 'node2');
+    for (const pid of [11, 12]) guests.run(b, pid, 'node1');
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let begun = 0;
+    guests.beforeMove = (id) => {
+      if (id !== a) return;
+      begun++;
+      return held;
+    };
+    const second = await plan({ kind: 'drain', node: 'node2' });
+    const first = await rest<OperationView>('POST', 'nodes/node2/drain');
+    await until('the first has begun', () => begun > 0);
+    await expect(apply(second.id)).rejects.toMatchObject({ code: 'StaleGeneration' });
+    await expect(rest('POST', 'nodes/node2/drain')).rejects.toMatchObject({
+      code: 'OperationUnderWay',
+      hint: expect.stringContaining(first.id),
+    });
+    const target = first.steps[0]!.name.split(' ').at(-1)!;
+    await expect(rest('POST', `nodes/${target}/drain`)).rejects.toMatchObject({ code: 'OperationUnderWay' });
+    // Refused as a whole: it was not even closed.
+    expect(await stateOf(target)).toBe('up');
+    release();
+    expect(await ended(first.id)).toMatchObject({ state: 'succeeded' });
+    await ledgerAddsUp();
+  });
+
+  test('is cancelled at each step: what is done stays done and valid, and the rest is said not to be', async () => {
+    const ids: string[] = [];
+    for (const name of ['a1', 'a2', 'a3']) ids.push(await drvm(name, 0.5, 256, ['node2']));
+    for (const [n, id] of ids.entries()) guests.run(id, n + 1, 'node2');
+    for (let at = 1; at <= 3; at++) {
+      let release = (): void => undefined;
+      const held = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      let begun = 0;
+      guests.beforeMove = () => {
+        begun++;
+        return begun >= at ? held : undefined;
+      };
+      const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
+      await until('the move has begun', () => begun >= at);
+      await rest('POST', `operations/${id}/cancel`);
+      release();
+      const done = await ended(id);
+      const states = new Set(done.steps.map(({ state }) => state));
+      if (done.state === 'cancelled') {
+        expect(states.has('running')).toBe(false);
+        const { slices, notDone } = outcomeOf(done);
+        expect(slices.length + notDone.length).toBe(3);
+        expect(notDone.every(({ reason }) => reason === 'it was not begun')).toBe(true);
+      } else expect(done.state).toBe('succeeded');
+      await ledgerAddsUp();
+      const all = await given();
+      expect(Object.values(all).map((on) => Object.values(on).reduce((x, y) => x + y, 0))).toEqual([
+        0.5, 0.5, 0.5,
+      ]);
+      for (const [n, drvmId] of ids.entries()) {
+        expect(Object.values(guests.places(drvmId))).toEqual(Object.keys(all[`a${n + 1}`]!));
+      }
+      guests.beforeMove = () => undefined;
+      const back = await rest<OperationView>('POST', 'nodes/node2/restore', { mode: 'return' });
+      expect(await ended(back.id)).toMatchObject({ state: 'succeeded' });
+      expect(Object.values(await given())).toEqual([{ node2: 0.5 }, { node2: 0.5 }, { node2: 0.5 }]);
+    }
+  }, 240_000);
+
+  test('is taken back by a plan of its own, as far as the cluster lets it', async () => {
+    const [a, b] = [await drvm('aula', 0.5, 256, ['node2']), await drvm('banco', 0.5, 256, ['node2'])];
+    guests.run(a, 1, 'node2');
+    const before = await given();
+    const made = await plan({ kind: 'drain', node: 'node2' });
+    await expect(rest('POST', `plans/${made.id}/undo`)).rejects.toMatchObject({ code: 'StateConflict' });
+    await carriedOut(made);
+    await ended((await rest<{ operation: OperationView }>('DELETE', 'drvms/banco')).operation?.id ?? b).catch(
+      () => undefined,
+    );
+    await until('it is gone', async () => !('banco' in (await given())));
+    const back = await rest<ClusterPlanView>('POST', `plans/${made.id}/undo`);
+    expect(back).toMatchObject({ kind: 'undo', node: 'node2' });
+    expect(back.steps.map(({ action }) => action).sort()).toEqual(['move-slice', 'uncordon']);
+    expect(back.rejected).toEqual([expect.objectContaining({ rule: 'moved-on' })]);
+    expect(await carriedOut(back)).toMatchObject({ state: 'succeeded', error: null });
+    expect(await given()).toEqual({ aula: before.aula });
+    expect(await stateOf('node2')).toBe('up');
+    await ledgerAddsUp();
   });
 });

@@ -352,7 +352,7 @@ export interface ScheduleView {
   cron: string;
   timeZone: string;
   /** As `POST plans` takes it: {kind, node?, mode?}. */
-  plan: { kind: string; node?: string; mode?: string };
+  plan: { kind: string; node?: string; mode?: string; remove?: boolean };
   enabled: boolean;
   /** What becomes of runs whose time passed while nobody was there to see it. */
   missed: 'skip' | 'run-once';

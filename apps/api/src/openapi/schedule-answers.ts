@@ -33,7 +33,12 @@ export const ScheduleAnswer = z.object({
   id: z.string(),
   cron: z.string(),
   timeZone: z.string(),
-  plan: z.object({ kind: z.string(), node: z.string().optional(), mode: z.string().optional() }),
+  plan: z.object({
+    kind: z.string(),
+    node: z.string().optional(),
+    mode: z.string().optional(),
+    remove: z.boolean().optional(),
+  }),
   enabled: z.boolean(),
   missed: z.enum(['skip', 'run-once']),
   nextRuns: z.array(time),

@@ -29,6 +29,7 @@ export class DrainsController {
     answer: OperationAnswer,
     status: 202,
     idempotent: true,
+    problems: ['StaleGeneration'],
   })
   drain(@CurrentActor() actor: Actor, @Param('node') reference: string): Promise<OperationView> {
     return this.plans.drain(actor, reference);
@@ -41,6 +42,7 @@ export class DrainsController {
     answer: OperationAnswer,
     status: 202,
     idempotent: true,
+    problems: ['StaleGeneration'],
   })
   retire(@CurrentActor() actor: Actor, @Param('node') reference: string): Promise<OperationView> {
     return this.plans.drain(actor, reference, true);
@@ -55,6 +57,7 @@ export class DrainsController {
     answer: NodeDetailAnswer,
     alsoAnswers: { [ACCEPTED]: OperationAnswer },
     idempotent: true,
+    problems: ['StaleGeneration'],
   })
   async restore(
     @CurrentActor() actor: Actor,

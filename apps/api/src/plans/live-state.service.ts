@@ -57,12 +57,14 @@ export class LiveStates {
         silent.set(id, error instanceof DrvsError ? error.message : 'it did not answer');
         continue;
       }
-      const held = new Map(
+      const reach = new Map(
         nodes.flatMap(({ name, slices }) =>
-          slices.filter(({ drvmId }) => drvmId === id).map(({ cpuMilli }) => [name, cpuMilli] as const),
+          slices
+            .filter(({ drvmId }) => drvmId === id)
+            .map(({ cpuMilli, ceilingCpuMilli }) => [name, Math.max(cpuMilli, ceilingCpuMilli)] as const),
         ),
       );
-      processes.set(id, measuredLoad(first.rows, second.rows, second.atMs - first.atMs, held));
+      processes.set(id, measuredLoad(first.rows, second.rows, second.atMs - first.atMs, reach));
     }
     const busy = new Set([
       ...changing,

@@ -15,16 +15,16 @@ const ONE_VCPU = 1_000;
 
 /**
  * What the processes of a DRVM want of the CPU, from two looks at them. Measured use says too little where several
- * compete: a process that was ready to run at both looks wants at least its equal share of the slice, whether or not
- * it got it (the host may be busy with other things). More is not assumed, so a slice never wants more than it has
- * because of this.
- * @param heldMilli CPU of the DRVM's slice, by the node's name
+ * compete: a process that was ready to run at both looks wants at least its equal share of what the slice may have,
+ * whether or not it got it (the host may be busy with other things). More is not assumed, so a slice never wants more
+ * than its ceiling because of this.
+ * @param reachMilli CPU that the DRVM's slice may have at most, by the node's name
  */
 export function measuredLoad(
   before: readonly ProcessRow[],
   after: readonly ProcessRow[],
   elapsedMs: number,
-  heldMilli: ReadonlyMap<string, number>,
+  reachMilli: ReadonlyMap<string, number>,
 ): MeasuredProcess[] {
   const earlier = new Map(before.map((row) => [row.pid, row]));
   const isReady = (row: ProcessRow): boolean =>
@@ -36,7 +36,7 @@ export function measuredLoad(
     .map((row) => {
       const used = Math.max(0, row.cpuMs - (earlier.get(row.pid)?.cpuMs ?? row.cpuMs));
       const usedMilli = (used / Math.max(1, elapsedMs)) * 1_000;
-      const share = isReady(row) ? (heldMilli.get(row.node) ?? 0) / (ready.get(row.node) ?? 1) : 0;
+      const share = isReady(row) ? (reachMilli.get(row.node) ?? 0) / (ready.get(row.node) ?? 1) : 0;
       return {
         pid: row.pid,
         node: row.node,

@@ -35,6 +35,7 @@ export class PlannerLoop implements OnApplicationBootstrap, BeforeApplicationShu
   #timer: NodeJS.Timeout | null = null;
   #round: Promise<void> = Promise.resolve();
   #isEnding = false;
+  #isStopped = false;
 
   constructor(
     private readonly database: Database,
@@ -50,6 +51,12 @@ export class PlannerLoop implements OnApplicationBootstrap, BeforeApplicationShu
 
   async beforeApplicationShutdown(): Promise<void> {
     this.#isEnding = true;
+    await this.stop();
+  }
+
+  /** It looks no more by itself. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
     if (this.#timer) clearTimeout(this.#timer);
     await this.#round;
   }
@@ -105,7 +112,7 @@ export class PlannerLoop implements OnApplicationBootstrap, BeforeApplicationShu
   }
 
   #next(): void {
-    if (this.#isEnding) return;
+    if (this.#isStopped) return;
     this.#timer = setTimeout(() => {
       void this.round()
         .catch((error: unknown) => this.#logger.warn((error as Error).message))

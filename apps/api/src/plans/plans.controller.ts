@@ -53,6 +53,7 @@ export class PlansController {
     answer: OperationAnswer,
     status: 202,
     idempotent: true,
+    problems: ['StaleGeneration'],
   })
   apply(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<OperationView> {
     return this.plans.apply(actor, id);

@@ -36,6 +36,8 @@ import { PlannerSettings } from './planner-settings.service.js';
 
 /** Load is not what it was after this. */
 const PLAN_GOOD_FOR_MS = 10 * 60_000;
+/** A plan that is carried out at once is made so often at most. */
+const PLANNED_ATTEMPTS = 3;
 
 const Basis = z.object({
   nodes: z.record(z.string(), z.int()),
@@ -238,12 +240,18 @@ export class PlansService {
         },
       );
     }
-    await this.database.system(async (tx) => {
-      await cordon(tx, node.id, actorLabel(actor));
+    const isClosed = await this.database.system(async (tx) => {
+      const closed = await cordon(tx, node.id, actorLabel(actor));
       await this.audit.append(tx, actor, 'node.drain', `node/${node.name}`, null, { remove });
+      return closed;
     });
-    const plan = await this.make(actor, { kind: 'drain', node: node.id, remove });
-    return this.apply(actor, plan.id);
+    try {
+      return await this.#planned(actor, { kind: 'drain', node: node.id, remove });
+    } catch (error) {
+      // Nothing was begun: it takes work again, as before.
+      if (isClosed) await this.database.system((tx) => uncordon(tx, node.id, actorLabel(actor)));
+      throw error;
+    }
   }
 
   /** Opens a node again, and by `mode` brings back what a drain moved off it. */
@@ -252,11 +260,14 @@ export class PlansService {
     reference: string,
     mode: Extract<PlanRequest, { kind: 'restore' }>['mode'] = 'return',
   ): Promise<OperationView> {
-    const plan = await this.make(actor, { kind: 'restore', node: reference, mode });
+    const operation = await this.#planned(actor, { kind: 'restore', node: reference, mode });
     await this.database.system((tx) =>
-      this.audit.append(tx, actor, 'node.restore', `node/${plan.node}`, null, { mode, plan: plan.id }),
+      this.audit.append(tx, actor, 'node.restore', operation.subject, null, {
+        mode,
+        operation: operation.id,
+      }),
     );
-    return this.apply(actor, plan.id);
+    return operation;
   }
 
   /** Opens a node again, at once; what left it stays where it is. */
@@ -270,6 +281,18 @@ export class PlansService {
       }
       return nodeDetailViewOf(await findNode(tx, id), actor);
     });
+  }
+
+  /** A plan made and carried out at once; made anew where the cluster changed in that moment. */
+  async #planned(actor: Actor, request: PlanRequest): Promise<OperationView> {
+    for (let attempt = 1; ; attempt++) {
+      const plan = await this.make(actor, request);
+      try {
+        return await this.apply(actor, plan.id);
+      } catch (error) {
+        if (DrvsError.from(error).code !== 'StaleGeneration' || attempt >= PLANNED_ATTEMPTS) throw error;
+      }
+    }
   }
 
   async #wish(request: PlanRequest, node: { id: string } | null): Promise<PlanWish> {

@@ -54,7 +54,7 @@ describe('a look at a schedule', () => {
       runMs: null,
       passedOver: true,
       nextDueMs: TODAY + 4 * DAY_MS,
-      lastDueMs: TODAY,
+      lastDueMs: late,
     });
     const once = decide({ ...due, missed: 'run-once' }, daily, late);
     expect(once).toMatchObject({ runMs: TODAY, nextDueMs: TODAY + 4 * DAY_MS });
@@ -96,6 +96,14 @@ describe('a look at a schedule', () => {
       nextDueMs: TODAY,
       lastDueMs: null,
     });
+  });
+
+  test('that was days ahead and comes back to its time runs what is due then', () => {
+    const ahead = decide(due, daily, TODAY + 9 * DAY_MS);
+    expect(ahead).toMatchObject({ runMs: TODAY + 9 * DAY_MS });
+    const back = decide({ ...due, ...ahead }, daily, TODAY - HOUR_MS);
+    expect(back).toMatchObject({ runMs: null, nextDueMs: TODAY });
+    expect(decide({ ...due, ...back }, daily, TODAY + 1).runMs).toBe(TODAY);
   });
 
   test('of one that names no time to come never runs', () => {

@@ -39,7 +39,7 @@ export function dueTimes(cron: string, timeZone: string): DueTimes {
 
 export interface Due {
   nextDueMs: number | null;
-  /** Of the last time that was run or passed over. */
+  /** Up to here everything is settled: run, or passed over. */
   lastDueMs: number | null;
   missed: 'skip' | 'run-once';
 }
@@ -49,7 +49,7 @@ export interface DueDecision {
   runMs: number | null;
   /** Times that were passed over. */
   passedOver: boolean;
-  /** The next time, and the last one that is settled. */
+  /** The next time, and up to where everything is settled. */
   nextDueMs: number | null;
   lastDueMs: number | null;
 }
@@ -77,7 +77,7 @@ export function decide(due: Due, times: DueTimes, nowMs: number): DueDecision {
     runMs,
     passedOver: inTime !== nextDueMs && runMs !== nextDueMs,
     nextDueMs: times.after(nowMs),
-    lastDueMs: inTime ?? nextDueMs,
+    lastDueMs: inTime ?? nowMs,
   };
 }
 

@@ -15,7 +15,7 @@ export class ScheduleClock implements OnApplicationBootstrap, BeforeApplicationS
   readonly #logger = new Logger('Schedules');
   #timer: NodeJS.Timeout | null = null;
   #look: Promise<void> = Promise.resolve();
-  #isEnding = false;
+  #isStopped = false;
 
   constructor(private readonly schedules: SchedulesService) {}
 
@@ -23,14 +23,19 @@ export class ScheduleClock implements OnApplicationBootstrap, BeforeApplicationS
     this.#next();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#isEnding = true;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.stop();
+  }
+
+  /** It looks no more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
     if (this.#timer) clearTimeout(this.#timer);
     await this.#look;
   }
 
   #next(): void {
-    if (this.#isEnding) return;
+    if (this.#isStopped) return;
     this.#timer = setTimeout(() => {
       this.#look = this.schedules
         .runDue()

@@ -36,6 +36,7 @@ export class SchedulesController {
     answer: ScheduleAnswer,
     status: 201,
     idempotent: true,
+    problems: ['AlreadyExists'],
   })
   create(
     @CurrentActor() actor: Actor,

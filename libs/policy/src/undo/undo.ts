@@ -8,14 +8,22 @@ import { bringBack } from '../restore/bring-back.js';
 import { mapAmounts } from '../snapshot/amounts.js';
 
 /**
- * The way back from what was done: the reverse of each step, the last first, as far as the cluster of now lets it be.
+ * The way back from what was done: nodes are switched on and opened again, then the reverse of each other step, the last
+ * first, as far as the cluster of now lets it be.
  * What has changed since is left alone and named. A slice that was made anew after its node was lost is not undone.
  * @param done the steps that were carried out, in order
  */
 export function planUndo(input: PlanInput, done: readonly PlanStep[]): Plan {
   const state = new ClusterState(input.snapshot);
   const rejections = new Rejections();
-  const steps = [...done].reverse().flatMap((step) => reverse(state, step, input, rejections));
+  const backwards = [...done].reverse();
+  const opens = (step: PlanStep, action: PlanStep['action']): boolean => step.action === action;
+  const ordered = [
+    ...backwards.filter((step) => opens(step, 'power-off')),
+    ...backwards.filter((step) => opens(step, 'cordon')),
+    ...backwards.filter((step) => !opens(step, 'power-off') && !opens(step, 'cordon')),
+  ];
+  const steps = ordered.flatMap((step) => reverse(state, step, input, rejections));
   return completePlan('undo', input, steps, rejections);
 }
 
@@ -60,7 +68,9 @@ function reverse(
     case 'power-on': {
       const { node, watts } = step;
       const back = because(`${nodeName(node)} is switched off`);
-      return attempt(nodeName(node), { action: 'power-off', node, watts, seconds: 0, ...back });
+      const off = attempt(nodeName(node), { action: 'power-off', node, watts, seconds: 0, ...back });
+      // A node is closed before it is switched off.
+      return off.length === 0 ? [] : [{ action: 'cordon', node, ...back }, ...off];
     }
     case 'resize-slice': {
       const { drvm, node } = step;
