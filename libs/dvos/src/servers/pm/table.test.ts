@@ -1,7 +1,14 @@
 import { generationOf, slotOf } from '@drvs/drvmm-core';
 import { describe, expect, test } from '@jest/globals';
 import { endingOfExit } from '../../kernel/ending.js';
-import { ENDED_KEPT, ENDED_KEPT_MS, PROCESSES_MOST, type ProcessEntry, ProcessTable } from './table.js';
+import {
+  ENDED_KEPT,
+  ENDED_KEPT_MS,
+  PROCESSES_MOST,
+  type ProcessEntry,
+  ProcessTable,
+  TableSnapshot,
+} from './table.js';
 
 const add = (table: ProcessTable, index = 0): ProcessEntry =>
   table.add({ ppid: 0, command: 'program', programHash: '', startedAt: 0, index })!;
@@ -71,5 +78,22 @@ describe('process table', () => {
     const table = new ProcessTable({ lastPid: 0, lastGeneration: 0 });
     for (let count = 0; count < PROCESSES_MOST; count++) add(table);
     expect(table.add({ ppid: 0, command: '', programHash: '', startedAt: 0, index: 0 })).toBeNull();
+  });
+
+  test('it goes on from a snapshot as if it had not stopped', () => {
+    const table = new ProcessTable({ lastPid: 0, lastGeneration: 6 });
+    const ended = add(table, 1);
+    const alive = add(table, 2);
+    table.end(ended, endingOfExit(3), 5);
+    const snapshot = TableSnapshot.parse(JSON.parse(JSON.stringify(table.snapshot())));
+    const restored = ProcessTable.restore(snapshot);
+    expect(restored.byPid(ended.pid)).toMatchObject({ ending: { exitCode: 3 }, state: 'ended' });
+    expect(restored.byEndpoint(alive.endpoint)).toMatchObject({ pid: alive.pid, index: 2 });
+    expect(restored.live).toBe(1);
+    expect(restored.snapshot()).toEqual(table.snapshot());
+    for (let i = 0; i < 5; i++) {
+      const [mine, other] = [add(table), add(restored)];
+      expect([other.pid, other.endpoint]).toEqual([mine.pid, mine.endpoint]);
+    }
   });
 });

@@ -48,8 +48,10 @@ export interface MetadataSource {
 export class MemoryStore implements FileStore {
   readonly records: MetadataRecord[] = [];
   readonly #data = new Map<number, Uint8Array>();
+  #source: MetadataSource | null = null;
 
   load(source: MetadataSource): void {
+    this.#source = source;
     for (const record of this.records) source.apply(record);
   }
 
@@ -86,6 +88,7 @@ export class MemoryStore implements FileStore {
   }
 
   sync(): number {
+    this.#source?.takeAttributes((record) => this.records.push(record));
     return 0;
   }
 

@@ -32,6 +32,7 @@ import {
   VFS_WRITE,
 } from '../../calls.js';
 import { DirectSystem } from '../../wasi/testing/direct-guest.js';
+import { VfsHandover } from './handover.js';
 import { OPEN_MAX } from './limits.js';
 import { VfsServer } from './main.js';
 import {
@@ -62,7 +63,7 @@ let store: MemoryStore;
 let vfs: VfsServer;
 let written: [number, string][];
 
-function start(): void {
+function start(handover?: VfsHandover): void {
   system = new DirectSystem();
   vfs = new VfsServer({
     port: system.port,
@@ -77,6 +78,7 @@ function start(): void {
       random: (target) => target.fill(7),
     },
     limitBytes: LIMIT_BYTES,
+    handover,
   });
   system.add(vfs);
 }
@@ -495,5 +497,73 @@ describe('messages', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('VFS goes on in another container', () => {
+  /** What the next one is given: the journal, with which MemoryStore begins anew, and who has what open. */
+  const moveOn = () => {
+    const handover = VfsHandover.parse(JSON.parse(JSON.stringify(vfs.control.handover())));
+    vfs.control.sync();
+    start(handover);
+  };
+
+  it('open files keep their numbers, positions, flags and rights, also those shared or without a name', () => {
+    const fd = open(ONE, 'file', OPEN_CREATE);
+    write(ONE, fd, 'one two three');
+    const twin = ask(ONE, VFS_DUP, [[FD, fd]]).type;
+    seek(ONE, fd, 4);
+    const gone = open(ONE, 'gone', OPEN_CREATE);
+    write(ONE, gone, 'still here');
+    unlink('gone');
+    const usage = vfs.control.usage();
+    moveOn();
+    expect(vfs.control.usage()).toEqual(usage);
+    expect(read(ONE, twin, 3)).toBe('two');
+    expect(read(ONE, fd, 6)).toBe(' three');
+    seek(ONE, gone, 0);
+    expect(read(ONE, gone)).toBe('still here');
+    expect(open(ONE, 'gone')).toBe(ENOENT);
+    const next = open(ONE, 'next', OPEN_CREATE);
+    write(ONE, next, 'new');
+    seek(ONE, gone, 0);
+    expect(read(ONE, gone)).toBe('still here');
+    ask(ONE, VFS_CLOSE, [[FD, gone]]);
+    moveOn();
+    expect(read(OTHER, 0)).toBe('');
+    write(ONE, 1, 'to the terminal');
+    expect(written.at(-1)).toEqual([16, 'to the terminal']);
+  });
+
+  it('a listing goes on where it was, though names have come and gone before', () => {
+    for (let i = 0; i < 60; i++) open(ONE, `name${i}`, OPEN_CREATE);
+    for (let i = 0; i < 50; i++) unlink(`name${i}`);
+    const list = (cookie: number): { names: string[]; next: number } => {
+      const request = new Message();
+      request.type = VFS_GETDENTS;
+      request.words[FD] = 3;
+      request.doubles[POSITION] = cookie;
+      request.doubles[LENGTH] = 170;
+      const { data } = send(ONE, request, '');
+      const names: string[] = [];
+      let next = cookie;
+      for (let at = 0; at + 24 <= data.length; ) {
+        const length = data.readUInt32LE(at + 16);
+        if (at + 24 + length > data.length) break;
+        names.push(data.toString('utf8', at + 24, at + 24 + length));
+        next = Number(data.readBigUInt64LE(at));
+        at += 24 + length;
+      }
+      return { names, next };
+    };
+    const whole: string[] = [];
+    for (let page = list(0); page.names.length > 0; page = list(page.next)) whole.push(...page.names);
+    const seen: string[] = [];
+    for (let page = list(0); page.names.length > 0; page = list(page.next)) {
+      seen.push(...page.names);
+      moveOn();
+    }
+    expect(seen).toEqual(whole);
+    expect(whole.filter((name) => name.startsWith('name'))).toHaveLength(10);
   });
 });
