@@ -10,6 +10,7 @@ import { EnrolmentController } from './enrolment.controller.js';
 import { EnrolmentService } from './enrolment.service.js';
 import { LinksModule } from './links.module.js';
 import { NodeReports } from './node-reports.js';
+import { NodeSlices } from './node-slices.js';
 import { NodeWatch } from './node-watch.js';
 import { Reconciliation } from './reconciliation.js';
 
@@ -22,6 +23,7 @@ import { Reconciliation } from './reconciliation.js';
     BurnIn,
     EnrolmentService,
     NodeReports,
+    NodeSlices,
     NodeWatch,
     Reconciliation,
   ],

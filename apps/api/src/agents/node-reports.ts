@@ -5,6 +5,7 @@ import { Database } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
 import { HeartbeatEnergy } from '../power/heartbeat-energy.js';
 import { DrvmConditions } from './drvm-conditions.js';
+import { HeartbeatBatch } from './heartbeat-batch.js';
 import { applyInventory } from './enrolment.service.js';
 
 interface CpuReading {
@@ -12,10 +13,49 @@ interface CpuReading {
   at: number;
 }
 
+interface Beat {
+  used: Record<string, number>;
+  containers: readonly ContainerState[];
+}
+
+const SEEN = {
+  name: 'heartbeats-nodes',
+  text: `UPDATE node SET last_seen_at = $2, used = beat.used
+    FROM jsonb_to_recordset($1::jsonb) AS beat (node_id uuid, used jsonb) WHERE node.id = beat.node_id
+    RETURNING node.id::text`,
+};
+/** One statement for all slices of these nodes; answers the DRVMs that are to be judged again. */
+const CONTAINERS = {
+  name: 'heartbeats-containers',
+  text: `WITH reports AS (
+      SELECT * FROM jsonb_to_recordset($2::jsonb)
+        AS r (node_id uuid, drvm_id uuid, state text, isolation text, used_cpu_milli int, used_memory_mib int,
+          processes int, applied_generation bigint)
+    ), seen AS (
+      SELECT s.id, s.drvm_id, s.container_state AS was, coalesce(r.state, 'absent') AS state,
+        coalesce(r.isolation, s.isolation) AS isolation, coalesce(r.used_cpu_milli, 0) AS used_cpu_milli,
+        coalesce(r.used_memory_mib, 0) AS used_memory_mib, coalesce(r.processes, 0) AS processes,
+        coalesce(r.applied_generation, 0) AS applied_generation
+      FROM slice s LEFT JOIN reports r ON r.drvm_id = s.drvm_id AND r.node_id = s.node_id
+      WHERE s.node_id = ANY($1::uuid[])
+    ), written AS (
+      UPDATE slice SET container_state = seen.state, isolation = seen.isolation,
+        used_cpu_milli = seen.used_cpu_milli, used_memory_mib = seen.used_memory_mib, processes = seen.processes,
+        applied_generation = seen.applied_generation
+      FROM seen WHERE slice.id = seen.id
+        AND (slice.container_state, slice.isolation, slice.used_cpu_milli, slice.used_memory_mib, slice.processes, slice.applied_generation)
+          IS DISTINCT FROM (seen.state, seen.isolation, seen.used_cpu_milli, seen.used_memory_mib, seen.processes, seen.applied_generation)
+    )
+    SELECT DISTINCT seen.drvm_id::text FROM seen JOIN drvm d ON d.id = seen.drvm_id
+    WHERE seen.was <> seen.state
+      OR (d.wanted_state = 'running') <> (d.state = 'running')`,
+};
+
 /** Writes what agents tell into the ledger. */
 @Injectable()
 export class NodeReports {
   readonly #readings = new Map<string, CpuReading>();
+  readonly #beats = new HeartbeatBatch<Beat>((beats) => this.#write(beats));
 
   constructor(
     private readonly database: Database,
@@ -33,51 +73,45 @@ export class NodeReports {
   /** False when there is no such node any more. */
   async heartbeat(nodeId: string, { used, containers, energy }: Heartbeat): Promise<boolean> {
     const rounded = Object.fromEntries(Object.entries(used).map(([key, value]) => [key, Math.round(value)]));
-    const { count } = await this.database.unrestricted.node.updateMany({
-      where: { id: nodeId },
-      data: { lastSeenAt: new Date(), used: rounded },
-    });
-    if (count === 0) return false;
+    if (!(await this.#beats.add(nodeId, { used: rounded, containers }))) return false;
     await this.energy.note(nodeId, energy);
-    await this.containers(nodeId, containers);
     return true;
   }
 
-  /** One statement for all slices of a node; DRVMs of which a container changed its state are judged again. */
+  async #write(beats: ReadonlyMap<string, Beat>): Promise<ReadonlySet<string>> {
+    const nodes = [...beats].map(([node_id, { used }]) => ({ node_id, used }));
+    const { rows } = await this.database.pool.query<{ id: string }>({
+      ...SEEN,
+      values: [JSON.stringify(nodes), new Date()],
+    });
+    const known = new Set(rows.map(({ id }) => id));
+    await this.#writeContainers([...beats].filter(([nodeId]) => known.has(nodeId)));
+    return known;
+  }
+
+  /** DRVMs of which a container changed its state are judged again. */
   async containers(nodeId: string, containers: readonly ContainerState[]): Promise<void> {
+    await this.#writeContainers([[nodeId, { containers }]]);
+  }
+
+  async #writeContainers(beats: readonly (readonly [string, Pick<Beat, 'containers'>])[]): Promise<void> {
     const now = Date.now();
-    const reports = containers.map((container) => ({
-      drvm_id: container.drvmId,
-      state: container.state,
-      isolation: container.isolation,
-      used_cpu_milli: this.#cpuMilli(`${nodeId}/${container.drvmId}`, container.cpuMs, now),
-      used_memory_mib: Math.round(container.residentBytes / 1_048_576),
-      processes: container.processes,
-      applied_generation: container.generation,
-    }));
-    const changed = await this.database.unrestricted.$queryRaw<{ drvm_id: string }[]>`
-      WITH reports AS (
-        SELECT * FROM jsonb_to_recordset(${JSON.stringify(reports)}::jsonb)
-          AS r (drvm_id uuid, state text, isolation text, used_cpu_milli int, used_memory_mib int, processes int,
-            applied_generation bigint)
-      ), seen AS (
-        SELECT s.id, s.drvm_id, s.container_state AS was, coalesce(r.state, 'absent') AS state,
-          coalesce(r.isolation, s.isolation) AS isolation, coalesce(r.used_cpu_milli, 0) AS used_cpu_milli,
-          coalesce(r.used_memory_mib, 0) AS used_memory_mib, coalesce(r.processes, 0) AS processes,
-          coalesce(r.applied_generation, 0) AS applied_generation
-        FROM slice s LEFT JOIN reports r ON r.drvm_id = s.drvm_id
-        WHERE s.node_id = ${nodeId}::uuid
-      ), written AS (
-        UPDATE slice SET container_state = seen.state, isolation = seen.isolation,
-          used_cpu_milli = seen.used_cpu_milli, used_memory_mib = seen.used_memory_mib, processes = seen.processes,
-          applied_generation = seen.applied_generation
-        FROM seen WHERE slice.id = seen.id
-          AND (slice.container_state, slice.isolation, slice.used_cpu_milli, slice.used_memory_mib, slice.processes, slice.applied_generation)
-            IS DISTINCT FROM (seen.state, seen.isolation, seen.used_cpu_milli, seen.used_memory_mib, seen.processes, seen.applied_generation)
-      )
-      SELECT seen.drvm_id::text FROM seen JOIN drvm d ON d.id = seen.drvm_id
-      WHERE seen.was <> seen.state
-        OR (d.wanted_state = 'running') <> (d.state = 'running')`;
+    const reports = beats.flatMap(([nodeId, { containers }]) =>
+      containers.map((container) => ({
+        node_id: nodeId,
+        drvm_id: container.drvmId,
+        state: container.state,
+        isolation: container.isolation,
+        used_cpu_milli: this.#cpuMilli(`${nodeId}/${container.drvmId}`, container.cpuMs, now),
+        used_memory_mib: Math.round(container.residentBytes / 1_048_576),
+        processes: container.processes,
+        applied_generation: container.generation,
+      })),
+    );
+    const { rows: changed } = await this.database.pool.query<{ drvm_id: string }>({
+      ...CONTAINERS,
+      values: [beats.map(([nodeId]) => nodeId), JSON.stringify(reports)],
+    });
     await this.conditions.refresh(changed.map(({ drvm_id }) => drvm_id));
   }
 

@@ -6,6 +6,7 @@ import { violates } from '../database/sql-state.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { specOf, WITH_SPEC } from '../reconfigure/container-spec.js';
 import type { AgentLink } from './agent-link.js';
+import { NodeSlices } from './node-slices.js';
 
 /** After an attempt to bring a DRVM to its wanted state, the next waits this long. */
 const AGAIN_AFTER_MS = 60_000;
@@ -41,37 +42,17 @@ export class Reconciliation {
   constructor(
     private readonly database: Database,
     private readonly operations: OperationsService,
+    private readonly slices: NodeSlices,
   ) {}
 
   async compare(link: AgentLink, containers: readonly ContainerState[]): Promise<void> {
-    const slices = await this.database.unrestricted.slice.findMany({
-      where: { nodeId: link.nodeId },
-      select: {
-        index: true,
-        specGeneration: true,
-        certificate: true,
-        drvm: {
-          select: {
-            id: true,
-            name: true,
-            state: true,
-            wantedState: true,
-            operations: {
-              where: { state: { in: ['queued', 'running'] }, kind: { startsWith: 'drvm.' } },
-              select: { id: true },
-              take: 1,
-            },
-            sliceChanges: { where: { endedAt: null }, select: { id: true }, take: 1 },
-          },
-        },
-      },
-    });
+    const slices = await this.slices.of(link.nodeId);
     const held = new Map(containers.map((container) => [container.drvmId, container]));
     for (const drvmId of held.keys()) {
       if (!slices.some(({ drvm }) => drvm.id === drvmId)) await this.#deleteUnknown(link, drvmId);
     }
     for (const { drvm, index, specGeneration, certificate } of slices) {
-      if (drvm.operations.length > 0 || drvm.sliceChanges.length > 0 || drvm.state === 'creating') continue;
+      if (drvm.isBusy || drvm.state === 'creating') continue;
       const container = held.get(drvm.id);
       const state = container?.state ?? 'absent';
       const key = `${link.nodeId}/${drvm.id}`;
