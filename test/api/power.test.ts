@@ -45,7 +45,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await machine.remove();
+  await machine?.remove();
   cluster.stop();
   const { operation, drvm, node, enrolmentToken, event, demandHour } = database.unrestricted;
   for (const table of [operation, drvm, enrolmentToken, node, event, demandHour]) {

@@ -12,6 +12,7 @@ import { DrvmsModule } from './drvms/drvms.module.js';
 import { EnergyModule } from './energy/energy.module.js';
 import { EventStreamModule } from './event-stream/event-stream.module.js';
 import { EventsModule } from './events/events.module.js';
+import { FailureModule } from './failure/failure.module.js';
 import { FilesModule } from './files/files.module.js';
 import { FirstStartModule } from './first-start/first-start.module.js';
 import { GraphqlModule } from './graphql/graphql.module.js';
@@ -73,6 +74,7 @@ export class AppModule {
         PlansModule,
         EnergyModule,
         PowerModule,
+        FailureModule,
         SchedulesModule,
         ReconfigureModule,
         EventStreamModule,

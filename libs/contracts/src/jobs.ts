@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AgentMethods } from './agent-channel.js';
 import { ContainerMethods, ContainerSpec } from './container-control.js';
 
 /**
@@ -58,5 +59,6 @@ export const AgentJobs = {
     requestKey: z.string().max(200).optional(),
   }),
   'node.shutdown': z.object({ operationId: z.string() }),
+  'node.witness': AgentMethods['node.witness'].params,
 } as const;
 export type AgentJob = keyof typeof AgentJobs;

@@ -108,7 +108,6 @@ export const FAILURE_PHASES = [
   'fenced',
   'evacuating',
   'evacuated',
-  'returning',
   'held-out',
 ] as const;
 export type FailurePhase = (typeof FAILURE_PHASES)[number];

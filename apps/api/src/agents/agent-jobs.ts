@@ -13,10 +13,11 @@ const TIMEOUT_MS: Readonly<Record<AgentJob, number>> = {
   'container.call': 170_000,
   'process.migrate': 170_000,
   'node.shutdown': 25_000,
+  'node.witness': 7_000,
 };
 
 /** Jobs that change the container of a DRVM. */
-type DrvmJob = Exclude<AgentJob, 'process.migrate' | 'container.call' | 'node.shutdown'>;
+type DrvmJob = Exclude<AgentJob, 'process.migrate' | 'container.call' | 'node.shutdown' | 'node.witness'>;
 
 /** Does the jobs of the nodes whose channel this process holds. */
 @Injectable()
@@ -32,6 +33,7 @@ export class AgentJobProcessor {
     if (name === 'process.migrate') return this.#migrate(nodeId, data);
     if (name === 'container.call') return this.#callContainer(nodeId, data);
     if (name === 'node.shutdown') return this.#shutDown(nodeId, data);
+    if (name === 'node.witness') return this.#witness(nodeId, data);
     const drvmId = drvmOf(name, data);
     // A job that was given up may still be under way here: the one that undoes it waits for its end.
     return this.#inTurn(`${nodeId}/${drvmId}`, () => this.#change(nodeId, name, data));
@@ -74,6 +76,13 @@ export class AgentJobProcessor {
     const options = { timeoutMs: TIMEOUT_MS['container.call'] };
     const link = this.links.require(nodeId);
     return (await link.call('container.call', { drvmId, method, params }, options)).result;
+  }
+
+  /** It changes nothing, so it may also come late. */
+  async #witness(nodeId: string, data: unknown): Promise<unknown> {
+    const params = AgentJobs['node.witness'].parse(data);
+    const options = { timeoutMs: TIMEOUT_MS['node.witness'] };
+    return (await this.links.require(nodeId).call('node.witness', params, options)).result;
   }
 
   async #shutDown(nodeId: string, data: unknown): Promise<unknown> {

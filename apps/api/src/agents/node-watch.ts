@@ -43,7 +43,8 @@ export class NodeWatch implements OnApplicationBootstrap, BeforeApplicationShutd
   async look(): Promise<void> {
     const downSince = Date.now() - NODE_DOWN_AFTER_MS;
     const nodes = await this.database.unrestricted.node.findMany({
-      where: { lastSeenAt: { not: null } },
+      // One that is off on purpose is not missed.
+      where: { lastSeenAt: { not: null }, wantedState: { not: 'off' } },
       select: { id: true, name: true, lastSeenAt: true },
     });
     for (const { id, name, lastSeenAt } of nodes) {

@@ -10,6 +10,7 @@ import { AuthService } from '../auth/auth.service.js';
 import { DrvmsModule } from '../drvms/drvms.module.js';
 import { EnergyModule } from '../energy/energy.module.js';
 import { EventStreamModule } from '../event-stream/event-stream.module.js';
+import { FailureModule } from '../failure/failure.module.js';
 import { FilesModule } from '../files/files.module.js';
 import { LeasesModule } from '../leases/leases.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
@@ -59,6 +60,7 @@ const NOT_INTRODUCED_CODE = 4408;
     PlansModule,
     EnergyModule,
     PowerModule,
+    FailureModule,
     ProcessesModule,
     ReconfigureModule,
     SchedulesModule,

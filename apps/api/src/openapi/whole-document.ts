@@ -68,6 +68,7 @@ const TAGS: Readonly<Record<string, string>> = {
   plans: 'What to move where, and why',
   power: 'How nodes are switched off and on',
   energy: 'What nodes draw, for whom, and what was saved',
+  failures: 'Nodes that fell silent, and what was done',
   operations: 'Work that takes time',
   events: 'What happened',
   audit: 'Who did what',

@@ -49,6 +49,9 @@ const GRACEFUL_MS = 120_000;
 const CUT_MS = 60_000;
 const BOOT_LEAST_MS = 120_000;
 const JOIN_MS = 120_000;
+/** After the power was cut it is read so often whether it is gone. */
+const FENCE_READS = 10;
+const FENCE_READ_EVERY_MS = 1_000;
 const IN_TRANSIT: ReadonlySet<string> = new Set(['powering-off', 'powering-on', 'joining']);
 
 /**
@@ -294,6 +297,38 @@ export class PowerService {
     const key = `${row.operationId}.shutdown.${node.id}.${row.attempts}.${row.since.getTime()}`;
     const options = { key, signal, withinMs: CALL_WITHIN_MS };
     await this.jobs.nodes.run(node.id, 'node.shutdown', { operationId: row.operationId }, options);
+  }
+
+  /**
+   * Takes the power of a lost node away and reads whether it is gone. What it says is the proof.
+   * @throws DrvsError PowerFailed when its driver cannot
+   */
+  async fence(nodeId: string, signal: AbortSignal): Promise<{ isOff: boolean; says: string }> {
+    const { driver } = await this.driver(nodeId);
+    await driver.off('at-once', signal);
+    for (let round = 0; ; round++) {
+      const { power, detail } = await driver.status(signal);
+      if (power === 'off') {
+        await this.database.system(async (tx) => {
+          const row = await this.rowOf(tx, nodeId);
+          const record = {
+            ...recordOf(row),
+            state: 'off' as const,
+            sinceMs: Date.now(),
+            leftMs: null,
+            attempts: 0,
+          };
+          const reason = 'its power was cut after it was lost';
+          await tx.nodePower.update({
+            where: { nodeId },
+            data: { ...columnsOf({ ...record, reason }), inventoryAt: null, generation: { increment: 1 } },
+          });
+        });
+        return { isOff: true, says: `${driver.name}: ${detail}` };
+      }
+      if (round >= FENCE_READS) return { isOff: false, says: `${driver.name} reads ${power}: ${detail}` };
+      await delay(FENCE_READ_EVERY_MS, undefined, { signal });
+    }
   }
 
   /** An operator has looked at a node that failed or is quarantined. @returns what it counts as now */

@@ -6,6 +6,7 @@ import { renderDrained, renderRestored } from '../output/plan-text.js';
 import { renderFacts, renderTable } from '../output/table.js';
 import { formatAgo, formatBytes, formatCpu, formatMiB, parseDurationSeconds } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { registerFailure } from './failure.js';
 import { registerMaintain } from './maintain.js';
 import { outcomeOf, restoreMode } from './plan.js';
 import { registerPower } from './power.js';
@@ -17,6 +18,7 @@ export function registerNode(program: Command, shell: Shell): void {
   const path = (name: string): string => `/nodes/${encodeURIComponent(name)}`;
 
   registerPower(node, shell);
+  registerFailure(node, shell);
 
   node
     .command('list')
