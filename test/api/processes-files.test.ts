@@ -418,6 +418,15 @@ describe('the stream of events', () => {
     stop.abort();
     const page = await rest<Page<EventView>>('GET', `events?since=${first.id}&limit=1`);
     expect(page.items.map(({ text: said }) => said)).toEqual(['two']);
+    const next = await rest<Page<EventView>>(
+      'GET',
+      `events?since=${first.id}&limit=1&cursor=${page.nextCursor}`,
+    );
+    expect(next).toMatchObject({ items: [{ text: 'three' }], nextCursor: null });
+    const newest = await rest<Page<EventView>>('GET', 'events?order=newest&limit=2');
+    expect(newest.items.map(({ text: said }) => said)).toEqual(['three', 'two']);
+    const before = await rest<Page<EventView>>('GET', `events?order=newest&cursor=${newest.nextCursor}`);
+    expect(before.items[0]?.text).toBe('one');
     expect((await rest<Page<EventView>>('GET', 'events', undefined, stranger)).items).toEqual([]);
   });
 });

@@ -9,16 +9,17 @@ import { authenticateRequest } from '../auth/auth.guard.js';
 import { AuthService } from '../auth/auth.service.js';
 import { CurrentActor } from '../auth/current-actor.js';
 import { EventsService } from '../events/events.service.js';
-import { DEFAULT_PAGE, MAX_PAGE } from '../http/paging.js';
+import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { Endpoint } from '../openapi/endpoint.js';
 import { hangUpSignal } from '../operations/hang-up.js';
 import { EventStream } from './event-stream.service.js';
 
 const EventNumber = z.string().regex(/^\d{1,18}$/, 'the id of an event');
-const EventQuery = z.object({
+const EventQuery = PageQuery.extend({
+  /** Only those after this event. */
   since: EventNumber.optional(),
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+  order: z.enum(['oldest', 'newest']).default('oldest'),
 });
 const EventAnswer = z.object({
   id: z.string(),
@@ -48,22 +49,23 @@ export class EventStreamController {
   @Endpoint({
     summary: 'What happened after an event',
     description:
-      'A page; `nextCursor` is the `since` of the next. With `Accept: text/event-stream` the events as they happen ' +
-      '(server-sent events), going on after `Last-Event-ID`.',
+      'The oldest first, or with `order=newest` the newest. To ask for what has happened since, take the id of the last ' +
+      'event as `since`. With `Accept: text/event-stream` the events as they happen (server-sent events), going on after ' +
+      '`Last-Event-ID`.',
     query: EventQuery,
     answer: EventPage,
     media: { type: 'text/event-stream' },
   })
   async list(
     @CurrentActor() actor: Actor,
-    @Query(new ZodPipe(EventQuery)) { since, limit }: z.infer<typeof EventQuery>,
+    @Query(new ZodPipe(EventQuery)) query: z.infer<typeof EventQuery>,
     @Headers('accept') accept: string | undefined,
     @Headers('last-event-id') lastEventId: string | undefined,
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (!accept?.includes('text/event-stream')) {
-      await reply.send(await this.#page(actor, since ?? null, limit));
+      await reply.send(await this.#page(actor, query));
       return;
     }
     if (lastEventId !== undefined && !EventNumber.safeParse(lastEventId).success) {
@@ -71,12 +73,24 @@ export class EventStreamController {
         field: 'Last-Event-ID',
       });
     }
-    await this.#serve(actor, lastEventId ?? since ?? null, request, reply);
+    await this.#serve(actor, lastEventId ?? query.since ?? null, request, reply);
   }
 
-  async #page(actor: Actor, since: string | null, limit: number): Promise<Page<EventView>> {
-    const items = await this.events.since(actor, since, limit);
-    return { items, nextCursor: items.at(-1)?.id ?? since };
+  async #page(
+    actor: Actor,
+    { since, order, limit, cursor }: z.infer<typeof EventQuery>,
+  ): Promise<Page<EventView>> {
+    const from = decodeCursor(cursor, EventNumber);
+    const rows =
+      order === 'newest'
+        ? await this.events.latest(actor, from, limit + 1, since ?? null)
+        : await this.events.since(actor, from ?? since ?? null, limit + 1);
+    return pageOf(
+      rows,
+      limit,
+      ({ id }) => id,
+      (view) => view,
+    );
   }
 
   /** Server-sent events (WHATWG HTML, 9.2). */

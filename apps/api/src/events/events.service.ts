@@ -54,12 +54,22 @@ export class EventsService {
     return rows.map(viewOf);
   }
 
-  /** The newest first, before the event `before`. */
-  async latest(actor: Actor, before: string | null, limit: number): Promise<EventView[]> {
+  /** The newest first, before the event `before`, and after `since`. */
+  async latest(
+    actor: Actor,
+    before: string | null,
+    limit: number,
+    since: string | null = null,
+  ): Promise<EventView[]> {
     requirePermission(actor, 'event:read');
     const rows = await this.database.as(actor, (tx) =>
       tx.event.findMany({
-        where: before === null ? {} : { id: { lt: BigInt(before) } },
+        where: {
+          id: {
+            ...(before === null ? {} : { lt: BigInt(before) }),
+            ...(since === null ? {} : { gt: BigInt(since) }),
+          },
+        },
         orderBy: { id: 'desc' },
         take: limit,
       }),

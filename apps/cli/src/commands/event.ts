@@ -28,13 +28,14 @@ interface AuditVerification {
 export function registerEvent(program: Command, shell: Shell): void {
   program
     .command('events')
-    .description('what happened: nodes, DRVMs, processes, migrations')
+    .description(`what happened: nodes, DRVMs, processes, migrations; the last ${LISTED}`)
     .option('-f, --follow', 'go on with what happens from now')
     .option('--since <id>', 'only those after this event')
     .action(async (options: { follow?: boolean; since?: string }) => {
       const client = await shell.client();
       if (!options.follow) {
-        const events = await client.list<EventView>('/events', { since: options.since }, LISTED);
+        const latest = { since: options.since, order: 'newest' };
+        const events = (await client.list<EventView>('/events', latest, LISTED)).reverse();
         shell.table(
           events,
           { AT: ({ at }) => at, KIND: ({ kind }) => kind, WHERE: where, WHAT: ({ text }) => text },
