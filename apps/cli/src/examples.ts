@@ -16,6 +16,13 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'drvs drvm create aula --tenant fisica --cpu 2 --memory 1Gi --disk 8Gi --nodes 2',
     'drvs drvm create aula --tenant fisica --cpu 2 --memory 1Gi --nodes node1,node2 --dry-run',
   ],
+  'drvm resize': [
+    'drvs drvm resize aula cpu=4 memory=2Gi',
+    'drvs drvm resize aula nodes=+node4,-node2 --dry-run',
+  ],
+  'webhook create': ['drvs webhook create https://hooks.example.org/drvs --events drvm.*,node.down'],
+  usage: ['drvs usage --by drvm --csv', 'drvs usage --from 2026-11-01 --to 2026-12-01'],
+  'node power': ['drvs node power node3 off'],
   run: [
     'drvs run aula program.wasm one two',
     'drvs run aula --detach --node node2 --env MODE=fast /bin/primes 1000000',

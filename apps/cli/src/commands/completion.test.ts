@@ -2,14 +2,21 @@ import { describe, expect, test } from '@jest/globals';
 import { buildProgram } from '../program.js';
 import { Shell } from '../shell.js';
 import { candidatesFor } from './completion.js';
+import type { Listing } from './completion-names.js';
 import { parsePlace } from './copy.js';
 import { parseLabel } from './node.js';
 import { parseNodes } from './placement-options.js';
 
 const program = buildProgram(new Shell({}));
-const names = async (kind: string): Promise<string[]> =>
-  ({ drvm: ['aula', 'fisica'], node: ['node1', 'node2'], tenant: ['demo'] })[kind] ?? [];
-const complete = (words: string[]) => candidatesFor(program, words, names);
+const things: Record<string, string[]> = {
+  '/drvms': ['aula', 'fisica'],
+  '/nodes': ['node1', 'node2'],
+  '/tenants': ['demo'],
+  '/operations': ['0199-a', '0199-b'],
+  '/drvms/aula/processes': ['2', '12'],
+};
+const complete = (words: string[]) =>
+  candidatesFor(program, words, async ({ path }: Listing) => things[path] ?? []);
 
 describe('completion', () => {
   test('offers commands, then their subcommands', async () => {
@@ -24,12 +31,33 @@ describe('completion', () => {
     expect(await complete(['migrate', 'aula', '1', '--to', ''])).toEqual(['node1', 'node2']);
     expect(await complete(['tenant', 'quota', ''])).toEqual(['demo']);
     expect(await complete(['tenant', 'create', ''])).toEqual([]);
+    expect(await complete(['node', 'show', 'node2'])).toEqual(['node2']);
   });
 
-  test('offers options and their choices', async () => {
+  test('offers the processes of the DRVM that was named, and operations', async () => {
+    expect(await complete(['kill', 'aula', '1'])).toEqual(['12']);
+    expect(await complete(['logs', 'other', ''])).toEqual([]);
+    expect(await complete(['op', 'show', ''])).toEqual(['0199-a', '0199-b']);
+  });
+
+  test('offers options and their choices, also after =, and lists of names', async () => {
     expect(await complete(['migrate', 'aula', '1', '--t'])).toEqual(['--to']);
     expect(await complete(['token', 'create', 'ci', '--role', 'a'])).toEqual(['auditor']);
+    expect(await complete(['token', 'create', 'ci', '--role=s'])).toEqual(['--role=supra-admin']);
+    expect(await complete(['migrate', 'aula', '1', '--to=node'])).toEqual(['--to=node1', '--to=node2']);
+    expect(await complete(['drvm', 'create', 'x', '--nodes', 'node1,n'])).toEqual([
+      'node1,node1',
+      'node1,node2',
+    ]);
     expect(await complete(['completion', 'b'])).toEqual(['bash']);
+    expect(await complete(['ps', '--js'])).toEqual(['--json']);
+  });
+
+  test('leaves what belongs to a program, and files of this machine, to the shell', async () => {
+    expect(await complete(['run', 'aula', 'program.wasm', ''])).toEqual([]);
+    expect(await complete(['cp', 'fi'])).toEqual(['fisica:']);
+    expect(await complete(['cp', 'aula:/d'])).toEqual([]);
+    expect(await complete(['cp', ''])).toEqual([]);
   });
 });
 

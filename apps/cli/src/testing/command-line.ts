@@ -11,7 +11,7 @@ export function buildCommandLine(): void {
     join(root, 'scripts/build.mjs'),
     '--quiet',
     '--only',
-    'libs/contracts,libs/policy,apps/cli',
+    'libs/contracts,libs/client,libs/policy,apps/cli',
   ]);
 }
 
