@@ -15,7 +15,6 @@ export { type PhaseLimits, phasesOfSteps } from './plan/phases.js';
 export type { Plan, PlanKind, PlanStep, Rejection } from './plan/plan.js';
 export { adviceFor, type RejectionRule as PlanRule, type StepReason } from './plan/reasons.js';
 export { DEFAULT_POLICY, type PlannerPolicy, plannerPolicy } from './planner-policy.js';
-export { seasonalForecast } from './power/forecast.js';
 export { planWake, type WakeInput } from './power/wake.js';
 export { type DemandHour, type ExpectedHour, expectedDemand, mostWithin } from './power/week-forecast.js';
 export * from './reallocate/lending.js';

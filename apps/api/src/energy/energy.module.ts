@@ -1,7 +1,6 @@
 import { Module } from '@nestjs/common';
 import { PlansModule } from '../plans/plans.module.js';
 import { PowerCoreModule } from '../power/power-core.module.js';
-import { DemandForecast } from './demand-forecast.js';
 import { EnergyController } from './energy.controller.js';
 import { EnergyService } from './energy.service.js';
 import { EnergySampler } from './energy-sampler.js';
@@ -10,7 +9,7 @@ import { NodeDraws } from './node-draws.js';
 @Module({
   imports: [PlansModule, PowerCoreModule],
   controllers: [EnergyController],
-  providers: [DemandForecast, EnergySampler, EnergyService, NodeDraws],
+  providers: [EnergySampler, EnergyService, NodeDraws],
   exports: [EnergyService, NodeDraws],
 })
 export class EnergyModule {}

@@ -7,7 +7,7 @@ import { clusterPlan } from '../plans/cluster-plan.js';
 import { LiveStates } from '../plans/live-state.service.js';
 import { policyOf } from '../plans/planner-settings.js';
 import { PlannerSettings } from '../plans/planner-settings.service.js';
-import { DemandForecast } from './demand-forecast.js';
+import { DemandForecast } from '../power/demand-forecast.js';
 import { JOULES_PER_KWH, SAVED_FORMULA } from './energy-account.js';
 import { NodeDraws } from './node-draws.js';
 

@@ -2,7 +2,6 @@ import { Module } from '@nestjs/common';
 import { AgentsModule } from '../agents/agents.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
 import { PowerCoreModule } from '../power/power-core.module.js';
-import { DemandForecast } from './demand-forecast.js';
 import { DrainsController } from './drains.controller.js';
 import { LiveStates } from './live-state.service.js';
 import { LoadMarks } from './load-marks.js';
@@ -16,7 +15,7 @@ import { PlansService } from './plans.service.js';
 @Module({
   imports: [AgentsModule, OperationsModule, PowerCoreModule],
   controllers: [PlansController, DrainsController, PlannerSettingsController],
-  providers: [LiveStates, LoadMarks, PlannerSettings, PlannerLoop, DemandForecast, PlansService],
+  providers: [LiveStates, LoadMarks, PlannerSettings, PlannerLoop, PlansService],
   exports: [LiveStates, PlansService, PlannerSettings],
 })
 export class PlansModule {}

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { DemandForecast } from './demand-forecast.js';
 import { HeartbeatEnergy } from './heartbeat-energy.js';
 import { LocalNodes } from './local-nodes.js';
 import { PowerService } from './power.service.js';
@@ -7,7 +8,7 @@ import { PowerWatch } from './power-watch.js';
 
 /** How nodes are switched. Apart from who may ask for it, which needs the operations that need this. */
 @Module({
-  providers: [HeartbeatEnergy, LocalNodes, PowerService, PowerPerformer, PowerWatch],
-  exports: [HeartbeatEnergy, LocalNodes, PowerService, PowerPerformer],
+  providers: [DemandForecast, HeartbeatEnergy, LocalNodes, PowerService, PowerPerformer, PowerWatch],
+  exports: [DemandForecast, HeartbeatEnergy, LocalNodes, PowerService, PowerPerformer],
 })
 export class PowerCoreModule {}

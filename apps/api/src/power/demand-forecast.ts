@@ -5,6 +5,8 @@ import { Database } from '../database/database.js';
 /** Four weeks, as far as the forecast looks back. */
 const PAST_HOURS = 4 * 7 * 24;
 const HOUR_MS = 3_600_000;
+/** A node that is switched off now should not be missed for so long; one that is woken is up in less than an hour. */
+const SECONDS_AHEAD = { consolidate: 7_200, power: 3_600 } as const;
 /** The past does not change; the present is asked anew. */
 const PAST_FRESH_MS = 300_000;
 
@@ -14,6 +16,11 @@ export class DemandForecast {
   #past: { at: number; hours: { hourMs: number; peakMilli: number }[] } | null = null;
 
   constructor(private readonly database: Database) {}
+
+  /** For a planner: milli-vCPU at most in the time that it plans for; null while nothing of the past is known. */
+  mostExpected(kind: keyof typeof SECONDS_AHEAD, nowMs = Date.now()): Promise<number | null> {
+    return this.ahead(SECONDS_AHEAD[kind], nowMs);
+  }
 
   /** The present hour and those after it. */
   async hours(count: number, nowMs = Date.now()): Promise<ExpectedHour[]> {
