@@ -1,9 +1,24 @@
 // Placement: 10,000 single-slice requests among 1,000 nodes through the planners' ledger, against a bare best-fit scan of
 // typed arrays that knows nothing but amounts. Both run in turn within each round, on the same requests. Then the
 // planners themselves at their stated sizes: a drain of 40 slices, a balance and a consolidation of 1,000 nodes, the
-// candidates of an 8-slice DRVM. Prints one JSON value with --json.
+// candidates of an 8-slice DRVM, and how much memory all of it takes. Last, DRVMs committed by the API's own service in
+// a PostgreSQL that writes to its disk: in batches over 1,000 nodes, and one by one on one node. Prints one JSON value
+// with --json.
 import { performance } from 'node:perf_hooks';
-import { Ledger, placeDrvm, planBalance, planConsolidation, planDrain, plannerPolicy } from '@drvs/policy';
+import {
+  Ledger,
+  listCandidates,
+  placeDrvm,
+  planBalance,
+  planConsolidation,
+  planDrain,
+  plannerPolicy,
+} from '@drvs/policy';
+import pg from 'pg';
+import { startApi } from './support/api-process.mjs';
+import { insertNodes } from './support/cluster-rows.mjs';
+import { startPostgres } from './support/postgres.mjs';
+import { median, quantile, Report } from './support/report.mjs';
 
 const ROUNDS = 7;
 const NODES = 1000;
@@ -65,17 +80,7 @@ const drvmOf = (d) => ({
   replicasApart: 'node',
 });
 
-const sorted = (values) => [...values].sort((a, b) => a - b);
-const stats = (values) => {
-  const s = sorted(values);
-  return { median: s[s.length >> 1], min: s[0], max: s.at(-1) };
-};
-const results = [];
-function report(name, unit, ours, peer, peers, ratio) {
-  results.push({ name, unit, ours: stats(ours), peer, peers: peers && stats(peers), ratio });
-  const against = peers ? `, ${peer} ${stats(peers).median.toFixed(2)}: ratio ${ratio.toFixed(3)}` : '';
-  console.error(`${name}: ${stats(ours).median.toFixed(2)} ${unit}${against}`);
-}
+const report = new Report();
 
 // ── single slices, against the bare scan ────────────────────────────────────────────────────────────────────────
 function requestsOf(random) {
@@ -163,15 +168,22 @@ for (let round = -2; round < ROUNDS; round++) {
   ours.push(own);
   peers.push(peer);
 }
-report(
-  'single slice among 1,000 nodes',
-  'thousand placements/s',
+report.add({
+  name: 'single slice among 1,000 nodes',
+  unit: 'thousand placements/s',
   ours,
-  'bare scan',
+  peer: 'bare scan',
   peers,
-  stats(ours.map((own, round) => own / peers[round])).median,
-);
-report('nodes used by 10,000 slices', 'nodes', [nodesOurs], 'bare scan', [nodesPeer], nodesOurs / nodesPeer);
+  wanted: { least: 0.4 },
+});
+report.add({
+  name: 'nodes used by 10,000 slices',
+  unit: 'nodes',
+  ours: [nodesOurs],
+  peer: 'bare scan',
+  peers: [nodesPeer],
+  wanted: { most: 1.02 },
+});
 
 // ── the planners at their stated sizes ──────────────────────────────────────────────────────────────────────────
 function filled(heat) {
@@ -234,11 +246,12 @@ const policy = plannerPolicy({
 const busy = filled(0.6);
 const idle = filled(0.1);
 const balance = timed(() => planBalance({ snapshot: busy, policy, seed: 1 }));
-report(
-  `balance of ${NODES} nodes, ${busy.slices.length} slices: ${balance.made.cost.moves} moves`,
-  'ms',
-  balance.times,
-);
+report.add({
+  name: `balance of ${NODES} nodes, ${busy.slices.length} slices, ${balance.made.cost.moves} moves`,
+  unit: 'ms',
+  ours: balance.times,
+  wanted: { most: 2_000 },
+});
 const consolidation = timed(() => planConsolidation({ snapshot: idle, policy, seed: 1 }));
 // No packing can do with fewer nodes than the largest that hold the sum of each class.
 const bound = Math.max(
@@ -253,15 +266,20 @@ const bound = Math.max(
     return count;
   }),
 );
-report(`consolidation of ${NODES} nodes`, 'ms', consolidation.times);
-report(
-  'nodes on after consolidation',
-  'nodes',
-  [consolidation.made.gain.nodesOnAfter],
-  'lower bound',
-  [bound],
-  consolidation.made.gain.nodesOnAfter / bound,
-);
+report.add({
+  name: `consolidation of ${NODES} nodes`,
+  unit: 'ms',
+  ours: consolidation.times,
+  wanted: { most: 10_000 },
+});
+report.add({
+  name: 'nodes on after consolidation',
+  unit: 'nodes',
+  ours: [consolidation.made.gain.nodesOnAfter],
+  peer: 'lower bound',
+  peers: [bound],
+  wanted: { most: 1.05 },
+});
 // One node with 40 slices among the others as they are.
 const crowd = Array.from({ length: 40 }, (_, d) => ({ ...drvmOf(0), id: `crowd${d}`, name: `crowd${d}` }));
 const crowded = {
@@ -279,11 +297,12 @@ const crowded = {
     })),
   ],
 };
-report(
-  'drain of a node with 40 slices',
-  'ms',
-  timed(() => planDrain({ snapshot: crowded, policy, seed: 1 }, 'crowded')).times,
-);
+report.add({
+  name: 'drain of a node with 40 slices',
+  unit: 'ms',
+  ours: timed(() => planDrain({ snapshot: crowded, policy, seed: 1 }, 'crowded')).times,
+  wanted: { most: 1_000 },
+});
 const choices = nodes.map(({ id, name, total }) => ({
   id,
   name,
@@ -293,17 +312,107 @@ const choices = nodes.map(({ id, name, total }) => ({
   slices: 0,
   isExclusive: false,
 }));
-const eight = [];
-for (let r = 0; r < 200; r++) {
-  const begun = performance.now();
-  placeDrvm(
-    { total: amounts(40_000, 100_000, 40, 100), nodes: 8, exclusive: false, policy: 'spread' },
-    choices,
-  );
-  eight.push(performance.now() - begun);
+const asked = {
+  total: amounts(40_000, 100_000, 40, 100),
+  nodes: 8,
+  exclusive: false,
+  policy: 'spread',
+};
+const EIGHTS = 300;
+const EIGHTS_WARM = 30;
+for (const [name, once] of [
+  ['an 8-slice DRVM placed', () => placeDrvm(asked, choices)],
+  ['10 candidates for an 8-slice DRVM', (seed) => listCandidates(asked, choices, { seed, wanted: 10 })],
+]) {
+  const times = [];
+  for (let r = -EIGHTS_WARM; r < EIGHTS; r++) {
+    const begun = performance.now();
+    once(r + EIGHTS_WARM);
+    if (r >= 0) times.push(performance.now() - begun);
+  }
+  report.add({
+    name: `${name} among 1,000 nodes, 99th of 100`,
+    unit: 'ms',
+    ours: [quantile(times, 0.99)],
+    wanted: { most: 10 },
+  });
+  report.add({ name: `${name} among 1,000 nodes, median`, unit: 'ms', ours: [median(times)] });
 }
-report('an 8-slice DRVM among 1,000 nodes, 99th of 100', 'ms', [
-  sorted(eight)[Math.floor(eight.length * 0.99)],
-]);
+report.add({
+  name: 'memory of all of the above',
+  unit: 'MiB',
+  ours: [process.resourceUsage().maxRSS / 1024],
+  wanted: { most: 500 },
+});
 
-if (process.argv.includes('--json')) console.log(JSON.stringify(results, null, 2));
+// ── committed, by the API's own service ─────────────────────────────────────────────────────────────────────────
+const BATCH = 250;
+const BATCHES = 6;
+const CLIENTS = 8;
+const ONE_BY_ONE = 400;
+if (!process.argv.includes('--no-database')) {
+  const postgres = await startPostgres();
+  // The operations that would build the DRVMs wait: there are no agents.
+  const api = await startApi(postgres.url);
+  const client = new pg.Client({ connectionString: postgres.url });
+  await client.connect();
+  try {
+    await insertNodes(client, NODES, amounts(64_000, 262_144, 4_000, 10_000));
+    await client.query('ANALYZE');
+    await api.rest('POST', '/tenants', { name: 'bench' });
+    const one = (name, more = {}) => ({
+      name,
+      cpu: 0.1,
+      memoryMiB: 200,
+      diskGiB: 0,
+      policy: 'pack',
+      ...more,
+    });
+    const batches = [];
+    for (let b = -1; b < BATCHES; b++) {
+      const drvms = Array.from({ length: BATCH }, (_, n) => one(`b${b + 1}n${n}`));
+      const begun = performance.now();
+      await api.rest('POST', '/drvms/batch', { tenant: 'bench', drvms });
+      if (b >= 0) batches.push((BATCH * 1000) / (performance.now() - begun));
+    }
+    report.add({
+      name: `DRVMs committed in batches of ${BATCH} over REST, 1,000 nodes`,
+      unit: 'DRVMs/s',
+      ours: batches,
+      wanted: { least: 500 },
+    });
+    const rates = [];
+    for (let round = -1, made = 0; round < 3; round++) {
+      const begun = performance.now();
+      const end = made + ONE_BY_ONE;
+      await Promise.all(
+        Array.from({ length: CLIENTS }, async () => {
+          while (made < end)
+            await api.rest(
+              'POST',
+              '/drvms',
+              one(`h${made++}`, { tenant: 'bench', nodes: ['node1'], cpu: 0.05, memoryMiB: 192 }),
+            );
+        }),
+      );
+      if (round < 0) {
+        await client.query(`DELETE FROM operation; DELETE FROM drvm`);
+        continue;
+      }
+      rates.push((ONE_BY_ONE * 1000) / (performance.now() - begun));
+      await client.query(`DELETE FROM operation; DELETE FROM drvm`);
+    }
+    report.add({
+      name: `DRVMs committed one by one on one node, ${CLIENTS} callers over REST`,
+      unit: 'DRVMs/s',
+      ours: rates,
+      wanted: { least: 150 },
+    });
+  } finally {
+    await client.end();
+    await api.stop();
+    await postgres.stop();
+  }
+}
+report.end();
+process.exit(0);
