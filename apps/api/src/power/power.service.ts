@@ -357,9 +357,6 @@ function limitsOf(node: PoweredNode, driver: PowerDriver): PowerLimits {
   };
 }
 
-export const isDrained = (node: PoweredNode, nowMs: number): boolean =>
-  nodeState(node, node.slices.filter(occupies).length, nowMs) === 'drained';
-
 function requireMayGoOff(node: PoweredNode, isForced: boolean): void {
   if (isForced) return;
   const held = node.slices.filter(occupies);
