@@ -1,35 +1,58 @@
 import type { NodeSnapshot } from '@drvs/policy';
 import type { Transaction } from '../database/database.js';
+import type { Inventory, Node, Slice } from '../gen/client.js';
 import { isThroughProbation, placeOf, traitsOf } from '../nodes/node-rules.js';
 import { ledgerOf, nodeState, occupies } from '../nodes/node-view.js';
 
+type Found = Pick<
+  Node,
+  'id' | 'name' | 'wantedState' | 'probation' | 'traits' | 'foundTraits' | 'taints' | 'labels'
+> & {
+  lastSeenAtMs: number | null;
+  inventories: Inventory[];
+  slices: Pick<Slice, 'drvmId' | 'exclusive' | 'isHome' | 'processes'>[];
+};
+
 /**
  * The ledger as the planner sees it, of these nodes or of all. To be read outside any tenant's walls.
+ *
+ * It is read for every placement, of a thousand nodes with all that is on them: so PostgreSQL writes one JSON text, which
+ * is parsed in a hundredth of the time that rows and their relations take.
+ *
+ * @param only ids of nodes, or names
  * @param deviceTypes of devices that matter; others are not read
  */
 export async function clusterSnapshot(
   tx: Transaction,
-  ids?: string[],
+  only?: readonly string[] | { names: readonly string[] },
   now = Date.now(),
   deviceTypes: readonly string[] = [],
 ): Promise<NodeSnapshot[]> {
-  const rows = await tx.node.findMany({
-    where: ids === undefined ? {} : { id: { in: ids } },
-    orderBy: { name: 'asc' },
-    select: {
-      id: true,
-      name: true,
-      wantedState: true,
-      lastSeenAt: true,
-      probation: true,
-      traits: true,
-      foundTraits: true,
-      taints: true,
-      labels: true,
-      inventories: true,
-      slices: { select: { drvmId: true, exclusive: true, isHome: true, processes: true } },
-    },
-  });
+  const isByName = only !== undefined && 'names' in only;
+  const ids = isByName || only === undefined ? null : [...only];
+  const names = isByName ? [...only.names] : null;
+  const [found] = await tx.$queryRaw<{ nodes: string }[]>`
+    SELECT coalesce(json_agg(json_build_object(
+      'id', n.id, 'name', n.name, 'wantedState', n.wanted_state,
+      'lastSeenAtMs', extract(epoch FROM n.last_seen_at) * 1000,
+      'probation', n.probation, 'traits', n.traits, 'foundTraits', n.found_traits, 'taints', n.taints,
+      'labels', n.labels,
+      'inventories', coalesce((
+        SELECT json_agg(json_build_object('class', i.class, 'total', i.total, 'reserved', i.reserved,
+          'used', i.used, 'allocationRatio', i.allocation_ratio, 'step', i.step))
+        FROM inventory i WHERE i.node_id = n.id), '[]'),
+      'slices', coalesce((
+        SELECT json_agg(json_build_object('drvmId', s.drvm_id, 'exclusive', s.exclusive, 'isHome', s.is_home,
+          'processes', s.processes))
+        FROM slice s WHERE s.node_id = n.id), '[]')
+    ) ORDER BY n.name), '[]')::text AS nodes
+    FROM node n
+    WHERE (${ids}::uuid[] IS NULL OR n.id = ANY(${ids}::uuid[]))
+      AND (${names}::text[] IS NULL OR n.name = ANY(${names}::text[]))`;
+  const rows = (JSON.parse(found?.nodes ?? '[]') as Found[]).map(({ lastSeenAtMs, ...row }) => ({
+    ...row,
+    lastSeenAt: lastSeenAtMs === null ? null : new Date(lastSeenAtMs),
+  }));
   const devices = await devicesByNode(tx, deviceTypes);
   return rows.map((row) => {
     const { free, given, step } = ledgerOf(row.inventories);

@@ -224,30 +224,39 @@ export class DrvmsService {
       });
       await writeAffinities(tx, drvm, affinities);
       // In the order of the nodes' ids, as everybody takes their locks.
-      for (const slice of inNodeOrder(plan)) {
-        await tx.slice.create({
-          data: {
-            drvmId: drvm.id,
-            tenantId: tenant.id,
-            nodeId: slice.nodeId,
-            index: slice.index,
-            ...slice.amounts,
-            ...ceilingColumns(slice.ceiling),
-            exclusive: slice.exclusive,
-          },
-          select: { id: true },
-        });
-      }
+      const slices = await tx.slice.createManyAndReturn({
+        data: inNodeOrder(plan).map((slice) => ({
+          drvmId: drvm.id,
+          tenantId: tenant.id,
+          nodeId: slice.nodeId,
+          index: slice.index,
+          ...slice.amounts,
+          ...ceilingColumns(slice.ceiling),
+          exclusive: slice.exclusive,
+        })),
+        select: { id: true, nodeId: true, index: true },
+      });
       await writeDevices(tx, drvm, plan);
       await writeLease(tx, drvm, input);
-      const operation = await this.operations.start(tx, {
-        kind: 'drvm.create',
-        subject: `drvm/${drvm.name}`,
-        tenantId: tenant.id,
-        drvmId: drvm.id,
-        params: {},
-        actor,
-      });
+      const nameOf = new Map(plan.slices.map(({ nodeId, node }) => [nodeId, node]));
+      const [operation] = await this.operations.startMany(tx, [
+        {
+          kind: 'drvm.create',
+          subject: `drvm/${drvm.name}`,
+          tenantId: tenant.id,
+          drvmId: drvm.id,
+          params: {},
+          actor,
+          slices: slices
+            .sort((a, b) => a.index - b.index)
+            .map(({ id, nodeId, index }) => ({
+              sliceId: id,
+              nodeId,
+              nodeName: nameOf.get(nodeId) ?? '',
+              index,
+            })),
+        },
+      ]);
       await this.events.record(tx, {
         kind: 'drvm.create',
         tenantId: tenant.id,
@@ -261,7 +270,7 @@ export class DrvmsService {
         nodes: plan.slices.map(({ node }) => node),
         exclusive,
       });
-      return { operationId: operation.id, drvmId: drvm.id };
+      return { operationId: operation!.id, drvmId: drvm.id };
     });
   }
 
@@ -492,11 +501,9 @@ export class DrvmsService {
 
   async #planNow(actor: Actor, request: PlacementRequest): Promise<PlacementPlan> {
     const types = deviceTypesOf(request);
-    return place(
-      actor,
-      request,
-      await clusterSnapshot(this.database.unrestricted, undefined, Date.now(), types),
-    );
+    // Where nodes are named no others matter.
+    const only = Array.isArray(request.nodes) ? { names: request.nodes as readonly string[] } : undefined;
+    return place(actor, request, await clusterSnapshot(this.database.unrestricted, only, Date.now(), types));
   }
 
   /** Nobody else can give or free anything until this transaction ends; all take these locks in the same order. */
