@@ -1,5 +1,5 @@
 import type { AlertRuleView, AlertView, NewWebhookView, Page, Problem } from '@drvs/contracts';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { SMTPServer } from 'smtp-server';
 import { AlertWatch } from '../../apps/api/src/alerts/alert-watch.js';
 import { Database } from '../../apps/api/src/database/database.js';
@@ -9,6 +9,8 @@ import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { WebhookReceiver } from '../support/webhook-receiver.js';
 
 const PATIENT_MS = 60_000;
+jest.setTimeout(180_000);
+
 let postgres: TestPostgres;
 let api: TestApi;
 let database: Database;

@@ -1,8 +1,10 @@
 import type { Problem } from '@drvs/contracts';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { type ApiClient, startApi, type TestApi } from '../support/api.js';
 import { until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
+
+jest.setTimeout(180_000);
 
 let postgres: TestPostgres;
 let api: TestApi;

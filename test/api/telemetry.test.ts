@@ -1,5 +1,5 @@
 import type { TelemetryView, UsageView } from '@drvs/contracts';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { Database } from '../../apps/api/src/database/database.js';
 import { RESOLUTIONS } from '../../apps/api/src/telemetry/resolutions.js';
 import { TelemetryIngest } from '../../apps/api/src/telemetry/telemetry-ingest.js';
@@ -9,6 +9,8 @@ import { containerState } from '../support/agent-peer.js';
 import { type ApiClient, addNode, startApi, type TestApi } from '../support/api.js';
 import { until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
+
+jest.setTimeout(180_000);
 
 let postgres: TestPostgres;
 let api: TestApi;

@@ -12,7 +12,7 @@ import type {
   WebhookTestView,
   WebhookView,
 } from '@drvs/contracts';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import { Database } from '../../apps/api/src/database/database.js';
 import { type ApiClient, startApi, type TestApi } from '../support/api.js';
@@ -22,6 +22,8 @@ import { WebhookReceiver } from '../support/webhook-receiver.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 const PATIENT_MS = 60_000;
+
+jest.setTimeout(180_000);
 
 let postgres: TestPostgres;
 let api: TestApi;

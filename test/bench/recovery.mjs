@@ -1,5 +1,5 @@
 // What the control plane does again after it was killed:
-// - 10,000 operations are open, 256 of them under way: from the start of the process until each that has its place is
+// - 10,000 operations are open, 128 of them under way: from the start of the process until each that has its place is
 //   worked on again (the rest wait for theirs);
 // - events go out by webhook: from the commit of an event until the receiver has it.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { startPostgres } from './support/postgres.mjs';
 import { median, quantile, Report } from './support/report.mjs';
 
 const OPEN = 10_000;
-const UNDER_WAY = 256;
+const UNDER_WAY = 128;
 const TENANTS = 50;
 const NODES = 100;
 const LARGE = { cpuMilli: 1e9, memoryMiB: 1e9, diskGiB: 1e9, networkMbps: 1e9 };

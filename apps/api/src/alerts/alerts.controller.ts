@@ -10,7 +10,11 @@ import { pageAnswer } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
 import { AlertAnswer, AlertRuleAnswer } from '../openapi/watch-answers.js';
 import { ALERT_STATES, AlertRuleChange, AlertsService, NewAlertRule, Silence } from './alerts.service.js';
+import { METRIC_MEANING } from './measurements.js';
 
+const METRICS = `The metrics: ${Object.entries(METRIC_MEANING)
+  .map(([metric, meaning]) => `\`${metric}\`: ${meaning}`)
+  .join('; ')}.`;
 const ListQuery = PageQuery.extend({ state: z.enum(ALERT_STATES).optional() });
 
 @ApiTags('alerts')
@@ -61,6 +65,7 @@ export class AlertsController {
   @HttpCode(201)
   @Endpoint({
     summary: 'Watch something',
+    description: METRICS,
     body: NewAlertRule,
     answer: AlertRuleAnswer,
     status: 201,

@@ -10,6 +10,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { DrvmConditions } from '../agents/drvm-conditions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { type DrvmWantedState, Prisma } from '../gen/client.js';
+import { LedgerSession } from '../jobs/ledger-session.js';
 import { changesOf } from '../reconfigure/resize-work.js';
 import { deadlinePassed } from './deadline.js';
 import { type LogLine, logLine, MAX_LOG_LINES } from './operation-logs.js';
@@ -30,8 +31,8 @@ import {
   StepPerformer,
 } from './step-performer.js';
 
-/** How often a cancellation is looked for while a step waits. */
-const CANCEL_CHECK_MS = 500;
+/** A cancellation that is told wakes whoever waits; it is looked for this often too, should a notice be lost. */
+const CANCEL_CHECK_MS = 2_000;
 /** What a step tells of itself while it goes on is written together. */
 const LOG_FLUSH_MS = 250;
 /** Steps of one phase under way at once. */
@@ -73,6 +74,7 @@ export class OperationRunner {
     private readonly database: Database,
     private readonly performer: StepPerformer,
     private readonly conditions: DrvmConditions,
+    private readonly notices: LedgerSession,
   ) {}
 
   /** @param shutdown aborts when this process goes down; the operation is then left for another to take up */
@@ -84,7 +86,7 @@ export class OperationRunner {
       row = await this.#load(operationId);
       if (row?.state !== 'running') return;
     }
-    const run = new OperationRun(row, this.database, this.performer, shutdown);
+    const run = new OperationRun(row, this.database, this.performer, this.notices, shutdown);
     try {
       if (row._count.logs === 0) {
         const until = row.deadlineAt ? `, to end by ${row.deadlineAt.toISOString()}` : '';
@@ -190,6 +192,7 @@ class OperationRun {
     readonly row: OperationRow,
     private readonly database: Database,
     private readonly performer: StepPerformer,
+    private readonly notices: LedgerSession,
     private readonly shutdown: AbortSignal,
   ) {
     this.kind = row.kind as OperationKind;
@@ -486,7 +489,14 @@ class OperationRun {
     if (!CANCEL_ENDS_STEPS[this.kind]) return;
     try {
       for (;;) {
-        await delay(CANCEL_CHECK_MS, undefined, { signal: stop.signal });
+        const left = (this.row.deadlineAt?.getTime() ?? Number.POSITIVE_INFINITY) - Date.now();
+        const wait = Math.min(CANCEL_CHECK_MS, left);
+        const isOver = await this.notices.next('drvs_operation', this.row.id, wait, stop.signal).then(
+          () => false,
+          () => true,
+        );
+        // The steps have ended, or the process goes down, which the steps are told by their own signal.
+        if (isOver) return;
         await this.#throwIfOver();
       }
     } catch (error) {

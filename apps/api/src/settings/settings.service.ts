@@ -22,6 +22,7 @@ interface AnySetting {
 /** What supra-administrators have set, and what holds where they have not. */
 @Injectable()
 export class SettingsService {
+  #changes = 0;
   readonly #known = new Map<SettingKey, { value: unknown; until: number }>();
 
   constructor(
@@ -33,9 +34,11 @@ export class SettingsService {
   async get<K extends SettingKey>(key: K): Promise<SettingValue<K>> {
     const known = this.#known.get(key);
     if (known && known.until > performance.now()) return known.value as SettingValue<K>;
+    const changes = this.#changes;
     const row = await this.database.unrestricted.setting.findUnique({ where: { key } });
     const value = row ? this.#parse(key, row.value) : SETTINGS[key].default;
-    this.#known.set(key, { value, until: performance.now() + FRESH_MS });
+    // What was read while it was being changed may be what was before.
+    if (changes === this.#changes) this.#known.set(key, { value, until: performance.now() + FRESH_MS });
     return value as SettingValue<K>;
   }
 
@@ -68,7 +71,7 @@ export class SettingsService {
         value: shown(shape, parsed.data) as Prisma.InputJsonValue,
       });
     });
-    this.#known.delete(key);
+    this.#forget(key);
     return this.#view(key, parsed.data);
   }
 
@@ -79,8 +82,13 @@ export class SettingsService {
       await tx.setting.deleteMany({ where: { key } });
       await this.audit.append(tx, actor, 'setting.unset', `setting/${key}`, null, {});
     });
-    this.#known.delete(key);
+    this.#forget(key);
     return this.#view(key, undefined);
+  }
+
+  #forget(key: SettingKey): void {
+    this.#changes++;
+    this.#known.delete(key);
   }
 
   #view(key: SettingKey, value: unknown): SettingView {

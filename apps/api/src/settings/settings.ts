@@ -36,7 +36,7 @@ const setting = <S extends z.ZodType>(shape: SettingShape<S>): SettingShape<S> =
 export const SETTINGS = {
   'operations.atOnce': setting({
     schema: places,
-    default: 256,
+    default: 128,
     about: 'operations under way at once in the whole cluster; the others wait',
   }),
   'operations.atOncePerTenant': setting({

@@ -10,17 +10,19 @@ import { Database, type Transaction } from '../database/database.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { MAX_ATTEMPTS, pauseMs } from './retry.js';
-import { post } from './webhook-client.js';
+import { type PostOutcome, post } from './webhook-client.js';
 import { deliveryBody, deliveryHeaders, webhookSecretContext } from './webhooks.service.js';
 
 /** It is looked this often, should a notice be lost, or an event not have been settled when it was told. */
-const LOOK_EVERY_MS = 500;
+const LOOK_EVERY_MS = 250;
 /** Several events that come close together are looked for together. */
 const GATHER_MS = 20;
 /** Webhooks that this process serves at once; each is one request under way. */
 const WEBHOOKS_AT_ONCE = 32;
 /** Deliveries of one webhook read at once. */
 const BATCH = 100;
+/** Deliveries that arrived are noted so many at a time, and at the end of a batch. */
+const NOTED_TOGETHER = 10;
 /** With more than this waiting, the oldest are given up: a receiver that is away for long does not fill the ledger. */
 const MAX_BACKLOG = 10_000;
 
@@ -32,6 +34,10 @@ interface DeliveryRow {
   kind: string;
   event: unknown;
   attempts: number;
+}
+interface Delivered {
+  id: bigint;
+  status: number | null;
 }
 interface Hook {
   id: string;
@@ -125,31 +131,63 @@ export class WebhookDispatcher implements OnApplicationBootstrap, BeforeApplicat
     });
     if (!row?.enabled || (row.retryAt !== null && row.retryAt.getTime() > Date.now())) return false;
     const hook: Hook = { ...row, tenantName: row.tenant?.name ?? null };
+    const secret = this.secrets.open(hook.secret, webhookSecretContext(hook.id)).toString('utf8');
+    const allowPrivate = await this.settings.get('webhooks.allowPrivateAddresses');
     const batch = await this.database.unrestricted.$queryRaw<DeliveryRow[]>`
       SELECT id, kind, event, attempts FROM webhook_delivery
       WHERE webhook_id = ${id}::uuid AND state = 'pending' AND written_by < event_settled()
       ORDER BY event_id LIMIT ${BATCH}`;
-    for (const delivery of batch) {
-      if (this.#stop.signal.aborted || !(await this.#deliver(hook, delivery))) return false;
+    let delivered: Delivered[] = [];
+    try {
+      for (const delivery of batch) {
+        if (this.#stop.signal.aborted) return false;
+        const outcome = await this.#post(hook, delivery, secret, allowPrivate);
+        if (!outcome.isDelivered) {
+          // Whether it arrived is not known: it goes out again.
+          if (this.#stop.signal.aborted || !(await this.#failed(hook, delivery, outcome))) return false;
+          continue;
+        }
+        delivered.push({ id: delivery.id, status: outcome.status });
+        if (delivered.length < NOTED_TOGETHER) continue;
+        await this.#noteDelivered(hook, delivered);
+        delivered = [];
+      }
+    } finally {
+      await this.#noteDelivered(hook, delivered);
     }
     return batch.length === BATCH;
   }
 
-  /** False when it is to be tried again later. */
-  async #deliver(hook: Hook, delivery: DeliveryRow): Promise<boolean> {
-    const secret = this.secrets.open(hook.secret, webhookSecretContext(hook.id)).toString('utf8');
+  #post(hook: Hook, delivery: DeliveryRow, secret: string, allowPrivate: boolean): Promise<PostOutcome> {
     const body = deliveryBody(hook.id, delivery.event);
-    const outcome = await post(new URL(hook.url), {
+    return post(new URL(hook.url), {
       body,
       headers: deliveryHeaders(secret, String(delivery.id), Date.now(), body),
-      allowPrivate: await this.settings.get('webhooks.allowPrivateAddresses'),
+      allowPrivate,
       signal: this.#stop.signal,
     });
-    // Whether it arrived is not known: it goes out again.
-    if (this.#stop.signal.aborted && !outcome.isDelivered) return false;
+  }
+
+  /** Several in one transaction: a process that dies before it sends only these again. */
+  async #noteDelivered(hook: Hook, delivered: readonly Delivered[]): Promise<void> {
+    if (delivered.length === 0) return;
+    const ids = delivered.map(({ id }) => id);
+    const statuses = delivered.map(({ status }) => status ?? 0);
+    await this.database.unrestricted.$executeRaw`
+      WITH noted AS (
+        UPDATE webhook_delivery d SET state = 'delivered', attempts = d.attempts + 1, status = n.status, error = NULL,
+          ended_at = clock_timestamp()
+        FROM unnest(${ids}::bigint[], ${statuses}::int[]) AS n (id, status) WHERE d.id = n.id AND d.state = 'pending'
+      )
+      UPDATE webhook SET failures = 0, retry_at = NULL, last_success_at = clock_timestamp(), last_error = NULL
+      WHERE id = ${hook.id}::uuid`;
+  }
+
+  /** False when it is to be tried again later; true when it is given up. */
+  async #failed(hook: Hook, delivery: DeliveryRow, outcome: PostOutcome): Promise<boolean> {
     const attempts = delivery.attempts + 1;
     const now = new Date();
-    const isDead = !outcome.isDelivered && attempts >= MAX_ATTEMPTS;
+    const isDead = attempts >= MAX_ATTEMPTS;
     await this.database.system(async (tx) => {
       await tx.webhookDelivery.updateMany({
         where: { id: delivery.id, state: 'pending' },
@@ -157,30 +195,26 @@ export class WebhookDispatcher implements OnApplicationBootstrap, BeforeApplicat
           attempts,
           status: outcome.status,
           error: outcome.error,
-          ...(outcome.isDelivered ? { state: 'delivered', endedAt: now } : {}),
           ...(isDead ? { state: 'dead', endedAt: now } : {}),
         },
       });
       await tx.webhook.updateMany({
         where: { id: hook.id },
-        data: outcome.isDelivered
-          ? { failures: 0, retryAt: null, lastSuccessAt: now, lastError: null }
-          : {
-              failures: { increment: 1 },
-              retryAt: isDead ? null : new Date(now.getTime() + pauseMs(attempts, Math.random())),
-              lastError: outcome.error,
-            },
+        data: {
+          failures: { increment: 1 },
+          retryAt: isDead ? null : new Date(now.getTime() + pauseMs(attempts, Math.random())),
+          lastError: outcome.error,
+        },
       });
-      if (!outcome.isDelivered) await this.#trim(tx, hook);
-      if (isDead && !delivery.kind.startsWith('webhook.')) {
-        await this.#tell(
-          tx,
-          hook,
-          `the event ${delivery.kind} could not be delivered to ${hook.url} in ${attempts} attempts (${outcome.error}); send it again with \`drvs webhook redeliver ${hook.id} ${delivery.id}\``,
-        );
-      }
+      await this.#trim(tx, hook);
+      if (!isDead || delivery.kind.startsWith('webhook.')) return;
+      await this.#tell(
+        tx,
+        hook,
+        `the event ${delivery.kind} could not be delivered to ${hook.url} in ${attempts} attempts (${outcome.error}); send it again with \`drvs webhook redeliver ${hook.id} ${delivery.id}\``,
+      );
     });
-    return outcome.isDelivered || isDead;
+    return isDead;
   }
 
   async #trim(tx: Transaction, hook: Hook): Promise<void> {
