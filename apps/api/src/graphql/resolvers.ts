@@ -1,8 +1,8 @@
 import { AllocationResolver } from './allocation.resolver.js';
 import { ClusterResolver } from './cluster.resolver.js';
 import { DrvmsResolver } from './drvms.resolver.js';
-import { InventoryResolver } from './inventory.resolver.js';
 import { FailuresResolver } from './failures.resolver.js';
+import { InventoryResolver } from './inventory.resolver.js';
 import { PeopleResolver } from './people.resolver.js';
 import { PlansResolver } from './plans.resolver.js';
 import { PowerResolver } from './power.resolver.js';
