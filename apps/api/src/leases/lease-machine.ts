@@ -66,10 +66,14 @@ function lookAtEnded(
   return isRunning ? [STOP] : [];
 }
 
+/** The last of the marks that lie behind so short a time: whoever sets such a lease knows it, and is not warned of it. */
+export function marksBehind(leftSeconds: number): number | null {
+  return WARNINGS_S.filter((seconds) => leftSeconds <= seconds).at(-1) ?? null;
+}
+
 function warning({ endsAtMs, warnedSeconds }: LeaseFacts, nowMs: number): LeaseEffect[] {
-  const leftS = (endsAtMs - nowMs) / 1000;
-  const due = WARNINGS_S.filter((seconds) => leftS <= seconds).at(-1);
-  if (due === undefined || (warnedSeconds !== null && warnedSeconds <= due)) return [];
+  const due = marksBehind((endsAtMs - nowMs) / 1000);
+  if (due === null || (warnedSeconds !== null && warnedSeconds <= due)) return [];
   return [{ do: 'warn', seconds: due }];
 }
 

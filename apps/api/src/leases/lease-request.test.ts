@@ -14,6 +14,9 @@ describe('the terms of a lease', () => {
       '2026-12-01T09:00:00.000Z',
     );
     expect(columns({ forSeconds: 3_600, idleAction: 'stop' }).idleAfterSeconds).toBe(7_200);
+    // Nobody is warned a day before of what lasts four hours.
+    expect(columns({ forSeconds: 4 * 3_600 }).warnedSeconds).toBe(86_400);
+    expect(columns({ forSeconds: 30 * 86_400 }).warnedSeconds).toBeNull();
   });
 
   it('are refused where they contradict each other', () => {

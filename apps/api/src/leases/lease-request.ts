@@ -1,5 +1,6 @@
 import { DrvsError, IDLE_ACTIONS } from '@drvs/contracts';
 import { z } from 'zod';
+import { marksBehind } from './lease-machine.js';
 
 const MINUTE_S = 60;
 const DAY_S = 86_400;
@@ -34,6 +35,7 @@ export interface LeaseColumns {
   keepSeconds: number;
   idleAction: string | null;
   idleAfterSeconds: number | null;
+  warnedSeconds: number | null;
 }
 
 /** @throws DrvsError InvalidInput when the terms contradict each other */
@@ -70,6 +72,7 @@ export function leaseColumns(terms: LeaseTerms, now: Date): LeaseColumns {
     startsAt,
     endsAt,
     keepSeconds: terms.keepSeconds,
+    warnedSeconds: marksBehind(lasts),
     idleAction: terms.idleAction ?? null,
     idleAfterSeconds:
       terms.idleAction === undefined ? null : (terms.idleAfterSeconds ?? IDLE_AFTER_DEFAULT_S),

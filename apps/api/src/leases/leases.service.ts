@@ -9,6 +9,7 @@ import { type DrvmRow, findDrvm } from '../drvms/drvm-view.js';
 import { EventsService } from '../events/events.service.js';
 import type { Lease } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
+import { marksBehind } from './lease-machine.js';
 import { type LeaseExtension, type LeaseTerms, leaseColumns } from './lease-request.js';
 
 const EXTENSIONS_MOST = 1_000;
@@ -46,14 +47,7 @@ export class LeasesService {
       if (columns.endsAt <= now) {
         throw new DrvsError('InvalidInput', 'the lease would have ended already', { field: 'endsAt' });
       }
-      const fresh = {
-        ...columns,
-        state: 'active',
-        endedAt: null,
-        idleSince: null,
-        idleActedAt: null,
-        warnedSeconds: null,
-      };
+      const fresh = { ...columns, state: 'active', endedAt: null, idleSince: null, idleActedAt: null };
       await tx.lease.upsert({
         where: { drvmId: drvm.id },
         create: { drvmId: drvm.id, tenantId: drvm.tenantId, ...columns },
@@ -88,7 +82,7 @@ export class LeasesService {
           endsAt,
           state: 'active',
           endedAt: null,
-          warnedSeconds: null,
+          warnedSeconds: marksBehind((endsAt.getTime() - Date.now()) / 1000),
           extensions: { increment: 1 },
           generation: { increment: 1 },
         },

@@ -9,6 +9,7 @@ import type {
   WaitingView,
 } from '@drvs/contracts';
 import type { Command } from 'commander';
+import { drvmPath } from '../api/drvm-path.js';
 import { Failure, usage } from '../failure.js';
 import { renderFacts, renderTable } from '../output/table.js';
 import { formatAgo, formatCpu, formatMiB, parseAmounts, parseDurationSeconds } from '../quantities.js';
@@ -22,8 +23,6 @@ import {
   parseNodes,
   placementBody,
 } from './placement-options.js';
-
-const path = (name: string): string => `/drvms/${encodeURIComponent(name)}`;
 
 /** What can be asked before a DRVM is made, and what it is given beside its slices. */
 export function registerAllocation(program: Command, shell: Shell): void {
@@ -56,7 +55,7 @@ export function registerAllocation(program: Command, shell: Shell): void {
     .argument('<drvm>')
     .argument('<device>', 'its id, or NODE/KEY')
     .action(async (name: string, device: string) => {
-      const view = await (await shell.client()).post<DeviceView>(`${path(name)}/devices`, { device });
+      const view = await (await shell.client()).post<DeviceView>(`${drvmPath(name)}/devices`, { device });
       shell.answer(view, () => `${view.node}/${view.key} belongs to ${name}\n`);
     });
 
@@ -67,7 +66,7 @@ export function registerAllocation(program: Command, shell: Shell): void {
     .argument('<device>', 'its id, or NODE/KEY')
     .action(async (name: string, device: string) => {
       const client = await shell.client();
-      const view = await client.delete<DeviceView>(`${path(name)}/devices/${encodeURIComponent(device)}`);
+      const view = await client.delete<DeviceView>(`${drvmPath(name)}/devices/${encodeURIComponent(device)}`);
       shell.answer(view, () => `${view.node}/${view.key} is free\n`);
     });
 
@@ -87,7 +86,7 @@ export function registerAllocation(program: Command, shell: Shell): void {
         options: { for?: number; until?: string; extend?: number; none?: boolean } & LeaseOptions,
       ) => {
         const client = await shell.client();
-        const at = `${path(name)}/lease`;
+        const at = `${drvmPath(name)}/lease`;
         if (options.none) {
           await client.delete(at);
           return shell.answer({ drvm: name, lease: null }, () => `${name} may be had without end\n`);

@@ -7,12 +7,12 @@ import { pipeline } from 'node:stream/promises';
 import type { FileStat } from '@drvs/contracts';
 import type { Command } from 'commander';
 import type { ApiClient } from '../api/client.js';
+import { drvmPath } from '../api/drvm-path.js';
 import { statInside } from '../api/upload.js';
 import { EXIT_INTERRUPTED, Failure, usage } from '../failure.js';
 import type { Progress } from '../output/progress.js';
 import { formatBytes } from '../quantities.js';
 import type { Shell } from '../shell.js';
-import { drvmPath } from './drvm.js';
 
 /** A tree deeper or larger than this is a mistake (or a loop of links). */
 const DEPTH_MAX = 64;

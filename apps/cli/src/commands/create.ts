@@ -1,6 +1,8 @@
 import type { CandidateView, DrvmView, LeaseView, OperationView, WaitingView } from '@drvs/contracts';
 import type { Command } from 'commander';
+import { drvmPath } from '../api/drvm-path.js';
 import { usage } from '../failure.js';
+import { type DrvmPlanView, renderDrvm, renderDrvmPlan } from '../output/drvm-text.js';
 import { parseDurationSeconds } from '../quantities.js';
 import type { Shell } from '../shell.js';
 import {
@@ -29,12 +31,7 @@ interface CreateOptions extends PlacementOptions {
 
 type Created = { operation: OperationView; drvm: DrvmView } | { waiting: WaitingView };
 
-/** @param render how a plan and a DRVM are shown */
-export function registerCreate<Plan>(
-  drvm: Command,
-  shell: Shell,
-  render: { plan(plan: Plan): string; drvm(view: DrvmView): string },
-): void {
+export function registerCreate(drvm: Command, shell: Shell): void {
   const command = drvm.command('create').description('make a DRVM and start it').argument('<name>');
   addPlacementOptions(command)
     .option('--dvos <kind>', 'its operating system (default: mol)')
@@ -77,7 +74,7 @@ export function registerCreate<Plan>(
           ? '/drvms'
           : `/templates/${encodeURIComponent(options.template)}/drvms`;
       if (options.dryRun) {
-        shell.answer(await client.post<Plan>(path, body), render.plan);
+        shell.answer(await client.post<DrvmPlanView>(path, body), renderDrvmPlan);
         return;
       }
       const created = await client.post<Created>(path, body);
@@ -87,7 +84,7 @@ export function registerCreate<Plan>(
       if (options.wait === false) return shell.answer(operation, ({ id }) => `${id}\n`);
       const ended = await shell.follow(operation);
       const { drvmId } = ended.result as { drvmId: string };
-      shell.answer(await client.get<DrvmView>(`/drvms/${drvmId}`), render.drvm);
+      shell.answer(await client.get<DrvmView>(drvmPath(drvmId)), renderDrvm);
     });
 }
 

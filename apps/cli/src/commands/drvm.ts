@@ -1,32 +1,17 @@
 import type { DrvmView, OperationView } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
-import { renderFacts, renderTable } from '../output/table.js';
-import { formatAgo, formatCpu, formatMiB } from '../quantities.js';
+import { drvmPath } from '../api/drvm-path.js';
+import { renderDrvm } from '../output/drvm-text.js';
+import { formatCpu, formatMiB } from '../quantities.js';
 import type { Shell } from '../shell.js';
 import { registerCreate } from './create.js';
 import { registerResize } from './resize.js';
-
-export const drvmPath = (name: string): string => `/drvms/${encodeURIComponent(name)}`;
-
-export interface PlanView {
-  id: string;
-  kind: string;
-  steps: {
-    action: string;
-    node?: string;
-    cpu?: number;
-    memoryMiB?: number;
-    diskGiB?: number;
-    reason: string;
-  }[];
-  rejected: { what: string; reason: string }[];
-}
 
 export function registerDrvm(program: Command, shell: Shell): void {
   const drvm = program.command('drvm').description('virtual machines over one or more nodes');
   const noWait = new Option('--no-wait', "do not wait; print the operation's id");
 
-  registerCreate<PlanView>(drvm, shell, { plan: renderPlan, drvm: renderDrvm });
+  registerCreate(drvm, shell);
 
   drvm
     .command('list')
@@ -95,52 +80,3 @@ export function registerDrvm(program: Command, shell: Shell): void {
 
 const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
   items.reduce((all, item) => all + of(item), 0);
-
-export function renderDrvm(view: DrvmView): string {
-  return (
-    renderFacts([
-      ['Name', view.name],
-      ['Id', view.id],
-      ['Department', view.tenant],
-      ['DVOS', view.dvos],
-      ['State', view.state],
-      ['Detail', view.detail],
-      ['Created', formatAgo(view.createdAt, Date.now())],
-    ]) +
-    (view.nodes.length === 0
-      ? ''
-      : `\n${renderTable(
-          ['NODE', 'CPU', 'MEMORY', 'DISK', 'STATE', 'ISOLATION'],
-          view.nodes.map((slice) => [
-            slice.node,
-            formatCpu(slice.cpu),
-            formatMiB(slice.memoryMiB),
-            `${slice.diskGiB} GiB`,
-            slice.state,
-            slice.isolation,
-          ]),
-        )}`)
-  );
-}
-
-export function renderPlan(plan: PlanView): string {
-  return (
-    renderTable(
-      ['STEP', 'NODE', 'CPU', 'MEMORY', 'DISK', 'REASON'],
-      plan.steps.map((step) => [
-        step.action,
-        step.node ?? '-',
-        step.cpu === undefined ? '-' : formatCpu(step.cpu),
-        step.memoryMiB === undefined ? '-' : formatMiB(step.memoryMiB),
-        step.diskGiB === undefined ? '-' : `${step.diskGiB} GiB`,
-        step.reason,
-      ]),
-    ) +
-    (plan.rejected.length === 0
-      ? ''
-      : `\n${renderTable(
-          ['NOT CHOSEN', 'REASON'],
-          plan.rejected.map(({ what, reason }) => [what, reason]),
-        )}`)
-  );
-}

@@ -1,10 +1,10 @@
 import type { MigrationResult, OperationView, ProcessRow } from '@drvs/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { drvmPath } from '../api/drvm-path.js';
 import { followOutput } from '../api/output-stream.js';
 import { Exit } from '../failure.js';
 import { formatBytes, formatMs } from '../quantities.js';
 import type { Shell } from '../shell.js';
-import { drvmPath } from './drvm.js';
 import { sinkOf } from './run.js';
 
 function parsePid(text: string): number {

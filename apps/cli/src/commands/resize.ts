@@ -1,9 +1,10 @@
 import type { DrvmView, OperationView } from '@drvs/contracts';
 import { type Command, Option } from 'commander';
+import { drvmPath } from '../api/drvm-path.js';
 import { usage } from '../failure.js';
+import { type DrvmPlanView, renderDrvm, renderDrvmPlan } from '../output/drvm-text.js';
 import { parseCpu, parseDiskGiB, parseMemoryMiB, parseNetworkMbps } from '../quantities.js';
 import type { Shell } from '../shell.js';
-import { drvmPath, type PlanView, renderDrvm, renderPlan } from './drvm.js';
 
 interface ResizeBody {
   cpu?: number;
@@ -41,8 +42,8 @@ export function registerResize(drvm: Command, shell: Shell): void {
       const body = parseResize(words);
       const client = await shell.client();
       if (options.dryRun) {
-        const plan = await client.patch<PlanView>(drvmPath(name), { ...body, dryRun: true });
-        shell.answer(plan, renderPlan);
+        const plan = await client.patch<DrvmPlanView>(drvmPath(name), { ...body, dryRun: true });
+        shell.answer(plan, renderDrvmPlan);
         return;
       }
       const operation = await client.patch<OperationView>(drvmPath(name), body);

@@ -4,12 +4,12 @@ import { basename } from 'node:path';
 import type { ExitStatus } from '@drvs/contracts';
 import type { Command } from 'commander';
 import { type ApiClient, FOLLOW_RETRY_MS } from '../api/client.js';
+import { drvmPath } from '../api/drvm-path.js';
 import { followOutput } from '../api/output-stream.js';
 import { assertWebAssembly, readLocalFile, statInside, upload } from '../api/upload.js';
 import { EXIT_INTERRUPTED, Exit, Failure, usage } from '../failure.js';
 import type { InterruptSignal } from '../interrupts.js';
 import type { Shell } from '../shell.js';
-import { drvmPath } from './drvm.js';
 
 /** Standard input that is read here before it is sent. */
 const STDIN_BYTES_MAX = 256 * 1024 * 1024;

@@ -1,10 +1,10 @@
 import type { DrvmView, NodeView, ProcessRow } from '@drvs/contracts';
 import type { Command } from 'commander';
 import { sleep } from '../api/client.js';
+import { drvmPath } from '../api/drvm-path.js';
 import { renderTable } from '../output/table.js';
 import { formatBytes, formatCpu, formatMiB, formatMs } from '../quantities.js';
 import type { Shell } from '../shell.js';
-import { drvmPath } from './drvm.js';
 
 const REFRESH_MS = 2_000;
 
