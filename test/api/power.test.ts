@@ -142,13 +142,13 @@ describe('switching a node', () => {
 
   test('off is refused while it takes new work, and while a DRVM has something there', async () => {
     await useMachine();
-    const active = await ended(await turn('off'));
-    expect(active).toMatchObject({ state: 'failed', error: { code: 'StateConflict' } });
-    expect(active.error?.hint).toBe('Drain it first: drvs node drain node1');
+    await expect(turn('off')).rejects.toMatchObject({
+      code: 'StateConflict',
+      hint: 'Drain it first: drvs node drain node1',
+    });
     await holdSlice();
     await drain();
-    const held = await ended(await turn('off'));
-    expect(held.error?.message).toBe('node1 is not empty: fisica has something there');
+    await expect(turn('off')).rejects.toThrow('node1 is not empty: fisica has something there');
     expect(await machine.asked()).toEqual([]);
     expect(await power()).toMatchObject({ state: 'on' });
   });

@@ -19,7 +19,7 @@ import { findNode } from '../nodes/nodes.service.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { CALL_WITHIN_MS } from './drivers/power-driver.js';
 import { LocalNodes } from './local-nodes.js';
-import { type PoweredNode, PowerService } from './power.service.js';
+import { type PoweredNode, PowerService, requireMayGoOff } from './power.service.js';
 import { checkedSecret, checkedSettings, noDriverError, secretContext } from './power-config.js';
 import { cpusOf, modelOf } from './power-model.js';
 import type { PowerChange, PowerSwitch } from './power-requests.js';
@@ -130,8 +130,9 @@ export class PowerAdmin {
         },
       );
     }
-    const { driver } = await this.power.driver(id);
+    const { node, driver } = await this.power.driver(id);
     if (driver.name === 'none') throw noDriverError(name);
+    if (power === 'off') requireMayGoOff(node, force !== undefined);
     const operationId = await this.database.system(async (tx) => {
       await this.power.rowOf(tx, id);
       await requireAlone(tx, name);

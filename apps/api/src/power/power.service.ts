@@ -357,8 +357,9 @@ function limitsOf(node: PoweredNode, driver: PowerDriver): PowerLimits {
   };
 }
 
-function requireMayGoOff(node: PoweredNode, isForced: boolean): void {
-  if (isForced) return;
+/** @throws DrvsError StateConflict for a node that takes new work, or on which DRVMs have something */
+export function requireMayGoOff(node: PoweredNode, isForced: boolean): void {
+  if (isForced || node.wantedState === 'off') return;
   const held = node.slices.filter(occupies);
   if (node.wantedState !== 'active' && held.length === 0) return;
   const names = [...new Set(held.map(({ drvm }) => drvm.name))];
