@@ -29,20 +29,13 @@ export const NodeChange = z.strictObject({ labels: z.record(LabelKey, z.string()
 
 @Injectable()
 export class NodesService {
-  /** The same page asked for by many at once is read once for all of them. */
-  readonly #pages = new Gathered<Actor, NodeRow[]>((actor, keys) =>
+  /** The same page asked for by many at once is read, and made, once for all of them. */
+  readonly #pages = new Gathered<Actor, Page<NodeView>>((actor, keys) =>
     this.database.as(actor, async (tx) => {
-      const pages = new Map<string, NodeRow[]>();
+      const pages = new Map<string, Page<NodeView>>();
       for (const key of keys) {
         const [limit, after] = JSON.parse(key) as [number, string | null];
-        const where = after === null ? {} : { name: { gt: after } };
-        const rows = await tx.node.findMany({
-          where,
-          orderBy: { name: 'asc' },
-          take: limit + 1,
-          include: WITH_LEDGER,
-        });
-        pages.set(key, rows);
+        pages.set(key, pageOfNodes(await nodesAfter(tx, limit, after), limit, actor, nodeViewOf));
       }
       return pages;
     }),
@@ -54,8 +47,11 @@ export class NodesService {
     private readonly events: EventsService,
   ) {}
 
-  list(actor: Actor, page: PageQuery): Promise<Page<NodeView>> {
-    return this.listAs(actor, page, nodeViewOf);
+  async list(actor: Actor, { limit, cursor }: PageQuery): Promise<Page<NodeView>> {
+    requirePermission(actor, 'node:read');
+    const after = decodeCursor(cursor);
+    const page = await this.#pages.load(scopeOf(actor), actor, JSON.stringify([limit, after]));
+    return page ?? { items: [], nextCursor: null };
   }
 
   /** @param view what is made of each node's row */
@@ -66,13 +62,8 @@ export class NodesService {
   ): Promise<Page<T>> {
     requirePermission(actor, 'node:read');
     const after = decodeCursor(cursor);
-    const rows = await this.#pages.load(scopeOf(actor), actor, JSON.stringify([limit, after]));
-    return pageOf(
-      rows ?? [],
-      limit,
-      (row) => row.name,
-      (row) => view(row, actor),
-    );
+    const rows = await this.database.as(actor, (tx) => nodesAfter(tx, limit, after));
+    return pageOfNodes(rows, limit, actor, view);
   }
 
   async show(actor: Actor, reference: string): Promise<NodeDetailView> {
@@ -164,6 +155,30 @@ export class NodesService {
       });
     });
   }
+}
+
+/** One more than the page holds, where there are more. */
+function nodesAfter(tx: Transaction, limit: number, after: string | null): Promise<NodeRow[]> {
+  return tx.node.findMany({
+    where: after === null ? {} : { name: { gt: after } },
+    orderBy: { name: 'asc' },
+    take: limit + 1,
+    include: WITH_LEDGER,
+  });
+}
+
+function pageOfNodes<T>(
+  rows: NodeRow[],
+  limit: number,
+  actor: Actor,
+  view: (row: NodeRow, actor: Actor) => T,
+): Page<T> {
+  return pageOf(
+    rows,
+    limit,
+    (row) => row.name,
+    (row) => view(row, actor),
+  );
 }
 
 /** @throws DrvsError NotFound, also for a node that the transaction's actor may not see. */
