@@ -1,4 +1,10 @@
-import type { Amounts, ClusterPlanStep, ClusterPlanView, PlanRejectionView } from '@drvs/contracts';
+import type {
+  Amounts,
+  ClusterPlanStep,
+  ClusterPlanView,
+  PlanRejectionView,
+  ResourceAmounts,
+} from '@drvs/contracts';
 import {
   adviceFor,
   type Departure,
@@ -32,7 +38,8 @@ export type PlannedCluster = Pick<ClusterPlanView, 'snapshot' | 'steps' | 'gain'
 /** What is planned, with all that the planners need besides the cluster itself. */
 export type PlanWish =
   | { kind: 'balance' | 'reallocate' }
-  | { kind: 'consolidate' | 'power'; forecastCpuMilli: number | null }
+  | { kind: 'consolidate'; forecastCpuMilli: number | null }
+  | { kind: 'power'; forecastCpuMilli: number | null; waiting: ResourceAmounts[][] }
   | { kind: 'drain'; nodeId: string; remove: boolean }
   | { kind: 'restore'; nodeId: string; mode: RestoreMode; departures: Departure[] }
   | { kind: 'evacuate'; nodeId: string }
@@ -109,7 +116,7 @@ function planFor(input: PlanInput, wish: PlanWish, seen: Observation, seesAll: b
     case 'consolidate':
       return planConsolidation({ ...input, forecastCpuMilli: wish.forecastCpuMilli });
     case 'power':
-      return planWake({ ...input, forecastCpuMilli: wish.forecastCpuMilli });
+      return planWake({ ...input, forecastCpuMilli: wish.forecastCpuMilli, waiting: wish.waiting });
     case 'drain':
       return planDrain(input, wish.nodeId);
     case 'restore':

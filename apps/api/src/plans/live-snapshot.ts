@@ -165,7 +165,15 @@ function sliceRecord(
       ? inside.reduce((sum, { imageBytes }) => sum + Math.ceil(imageBytes / MIB), DVOS_MEMORY_MIB)
       : Math.min(slice.usedMemoryMiB, held.memoryMiB),
   };
+  const isHome = drvm?.homeIndex === slice.index;
   const hasDevice = drvm?.devices.some((device) => device.nodeId === nodeId) ?? false;
+  const stays = busy.has(drvmId)
+    ? ('busy' as const)
+    : hasDevice
+      ? ('pinned-process' as const)
+      : isHome && drvm?.state === 'stopped'
+        ? ('stopped-home' as const)
+        : null;
   return {
     drvmId,
     nodeId,
@@ -176,13 +184,9 @@ function sliceRecord(
     wanted: used,
     idleSinceMs: slice.idleSince?.getTime() ?? null,
     movedAtMs: movedAtMs.get(`${drvmId}@${nodeId}`) ?? null,
-    ...(busy.has(drvmId)
-      ? { stays: 'busy' as const }
-      : hasDevice
-        ? { stays: 'pinned-process' as const }
-        : {}),
+    ...(stays === null ? {} : { stays }),
     // Files lie with the home, and go with it.
-    ...(drvm?.homeIndex === slice.index ? { stateBytes: Math.max(MIB, diskGiB * GIB) } : {}),
+    ...(isHome ? { isHome, stateBytes: Math.max(MIB, diskGiB * GIB) } : {}),
   };
 }
 

@@ -24,6 +24,3 @@ export const PlanRequest = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('evacuate'), node: Reference }),
 ]);
 export type PlanRequest = z.infer<typeof PlanRequest>;
-
-/** As it is kept, and asked for again by a schedule. */
-export type PlanRequestInput = z.input<typeof PlanRequest>;

@@ -7,7 +7,7 @@ import {
   type PlannerSettingsView,
   type PlannerWindow,
 } from '@drvs/contracts';
-import { DEFAULT_POLICY, type PlannerPolicy, plannerPolicy } from '@drvs/policy';
+import { type PlannerPolicy, plannerPolicy } from '@drvs/policy';
 import { z } from 'zod';
 import { isTimeZone } from './planner-window.js';
 
@@ -135,8 +135,3 @@ export function settingsView(kept: KeptSettings): PlannerSettingsView {
     updatedAt,
   };
 }
-
-/** Names of all values, for whoever asks what there is. */
-export const POLICY_NAMES: readonly string[] = Object.entries(DEFAULT_POLICY).flatMap(([name, value]) =>
-  typeof value === 'number' ? [name] : Object.keys(value as object).map((inner) => `${name}.${inner}`),
-);

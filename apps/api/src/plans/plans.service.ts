@@ -33,6 +33,7 @@ import { LiveStates, type Observation } from './live-state.service.js';
 import type { PlanRequest } from './plan-request.js';
 import { modeOf, policyOf } from './planner-settings.js';
 import { PlannerSettings } from './planner-settings.service.js';
+import { waitingSlices } from './waiting-slices.js';
 
 /** Load is not what it was after this. */
 const PLAN_GOOD_FOR_MS = 10 * 60_000;
@@ -301,8 +302,13 @@ export class PlansService {
       case 'reallocate':
         return { kind: request.kind };
       case 'consolidate':
+        return { kind: 'consolidate', forecastCpuMilli: await this.forecast.mostExpected('consolidate') };
       case 'power':
-        return { kind: request.kind, forecastCpuMilli: await this.forecast.mostExpected(request.kind) };
+        return {
+          kind: 'power',
+          forecastCpuMilli: await this.forecast.mostExpected('power'),
+          waiting: await waitingSlices(this.database.unrestricted),
+        };
       case 'drain':
         return { kind: 'drain', nodeId: node!.id, remove: request.remove };
       case 'evacuate':

@@ -23,10 +23,17 @@ export function planDrain(input: PlanInput, nodeId: string): Plan {
     (slice, refused) => {
       const stays = ledger.whyItStays(slice);
       if (stays === null) return moveAnyway(ledger, slice, policy, rank, because, 'move-slice', refused);
-      const what = stays === 'busy' ? 'wait until that has ended' : 'give the device back, or stop the process';
+      const what = FIRST[stays];
       refused.add(sliceName(ledger, slice), stays, `${what}, then drain ${name} again`);
       return [];
     },
   );
   return completePlan('drain', input, [...cordon, ...moves], rejections);
 }
+
+/** What is to be done before a slice that stays can go. */
+const FIRST = {
+  busy: 'wait until that has ended',
+  'pinned-process': 'give the device back, or stop the process',
+  'stopped-home': 'start it, so that its files move with it',
+} as const;

@@ -5,11 +5,11 @@ import type { Plan } from '../plan/plan.js';
 import { Rejections } from '../plan/rejections.js';
 import { rankBySeed } from '../plan/seed.js';
 import { Ledger } from '../snapshot/ledger.js';
-import { bySizeDescending } from '../snapshot/order.js';
+import { bySizeDescending, sliceName } from '../snapshot/order.js';
 
 /**
  * Makes the slices of a lost node anew elsewhere. Nothing starts twice: without proof that the node has stopped
- * (`isFenced`) the plan is empty and says so. The DRVMs of the greatest weight come first, then the largest slices.
+ * (`isFenced`) the plan is empty and says so. A home is not made anew: its files are where they were. The DRVMs of the greatest weight come first, then the largest slices.
  * @throws DrvsError NotFound, or StateConflict when the node is not down
  */
 export function planEvacuation(input: PlanInput, nodeId: string): Plan {
@@ -32,6 +32,10 @@ export function planEvacuation(input: PlanInput, nodeId: string): Plan {
   const weightOf = (slice: number): number => ledger.drvms[ledger.sliceDrvm[slice]].weight;
   const slices = bySizeDescending(ledger, ledger.slicesOn[node]).sort((a, b) => weightOf(b) - weightOf(a));
   const { steps, rejections } = moveAllAnyway(slices, (slice, refused) => {
+    if (snapshot.slices[slice]?.isHome) {
+      refused.add(sliceName(ledger, slice), 'home-lost');
+      return [];
+    }
     const because = {
       reason: `${name} is lost; ${ledger.drvms[ledger.sliceDrvm[slice]].name} goes on elsewhere`,
       why: { code: 'node-lost' as const, data: { node: nodeId } },

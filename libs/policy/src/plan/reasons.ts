@@ -40,7 +40,9 @@ export type RejectionRule =
   | 'surge-limit'
   | 'moved-on'
   | 'no-longer-so'
-  | 'busy';
+  | 'busy'
+  | 'stopped-home'
+  | 'home-lost';
 
 const RULE_WORDS: Record<RejectionRule, string> = {
   'no-room': 'too little is free there',
@@ -67,6 +69,8 @@ const RULE_WORDS: Record<RejectionRule, string> = {
   'moved-on': 'it has gone elsewhere, or was changed, since',
   'no-longer-so': 'the cluster is no longer as it was left',
   busy: 'its DRVM is being changed, or does not answer',
+  'stopped-home': 'its DRVM is stopped, and its files are there',
+  'home-lost': 'the servers and files of its DRVM were there',
 };
 
 export const wordsFor = (rule: RejectionRule): string => RULE_WORDS[rule];
@@ -91,6 +95,8 @@ const ADVICE: Partial<Record<RejectionRule, string>> = {
   'minimum-nodes': 'lower power.nodesMin (`drvs policy set`)',
   headroom: 'lower power.headroomKept (`drvs policy set`)',
   'not-up': 'open or start a node',
+  'stopped-home': 'start the DRVM (`drvs drvm start`), or delete it',
+  'home-lost': 'bring the node back, or restore a snapshot of the DRVM (`drvs drvm restore`)',
   busy: 'wait for the operation to end (`drvs op list`), or look at the DRVM (`drvs drvm show`)',
 };
 

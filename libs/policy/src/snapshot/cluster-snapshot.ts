@@ -88,8 +88,13 @@ export interface SliceRecord {
   /** Since when it has wanted clearly less than it holds; null when it does not. */
   idleSinceMs: number | null;
   movedAtMs: number | null;
-  /** Why it cannot move for now, whatever is in it: it has a device of its node, or its DRVM is busy or silent. */
-  stays?: 'pinned-process' | 'busy';
+  /**
+   * Why it cannot move for now, whatever is in it: it has a device of its node, its DRVM is busy or silent, or stopped
+   * with its files there.
+   */
+  stays?: 'pinned-process' | 'busy' | 'stopped-home';
+  /** The servers and files of its DRVM are in it: they are lost with its node. */
+  isHome?: boolean;
   /** Bytes that go with it besides its processes, where they are more than SLICE_STATE_BYTES: the files of a home. */
   stateBytes?: number;
 }

@@ -315,7 +315,7 @@ export class Ledger {
   }
 
   /** Why a slice cannot move, whatever else is so; null when it can. */
-  whyItStays(slice: number): 'pinned-process' | 'busy' | null {
+  whyItStays(slice: number): NonNullable<SliceRecord['stays']> | null {
     const { stays } = this.snapshot.slices[slice] ?? {};
     if (stays !== undefined) return stays;
     const isPinned = this.processesIn[slice].some((process) => this.snapshot.processes[process].isPinned);
