@@ -70,6 +70,15 @@ async function openOperations() {
   await ledger.query('ANALYZE operation');
 }
 
+async function startAlone() {
+  await ledger.query('DELETE FROM operation');
+  const began = performance.now();
+  const api = await start();
+  const seconds = (performance.now() - began) / 1_000;
+  await kill(api);
+  return seconds;
+}
+
 async function recover() {
   await openOperations();
   const began = performance.now();
@@ -149,6 +158,9 @@ try {
     ours: [quantile(delays, 0.99)],
     wanted: { most: 1_000 },
   });
+  const alone = [];
+  for (let round = 0; round < ROUNDS; round++) alone.push(await startAlone());
+  report.add({ name: 'the start of the process alone, with nothing open', unit: 's', ours: alone });
   const seconds = [];
   for (let round = 0; round < ROUNDS; round++) seconds.push(await recover());
   report.add({

@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import { Controller, Get, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
 
 // Decorators, written as what they are: functions.
 class HelloController {
@@ -18,5 +19,5 @@ Controller()(HelloController);
 class HelloModule {}
 Module({ controllers: [HelloController] })(HelloModule);
 
-const app = await NestFactory.create(HelloModule, { logger: false });
+const app = await NestFactory.create(HelloModule, new ExpressAdapter(), { logger: false });
 await app.listen(Number(process.env.PORT), '127.0.0.1');
