@@ -162,21 +162,28 @@ describe('three departments on six nodes', () => {
   }, 180_000);
 
   it('switches them on again when the load rises', async () => {
-    await stack.json(...words('policy set power.headroomKept=0.5 power.headroomLeast=0.45 power=automatic'));
     for (const drvm of NAMES) for (let program = 0; program < 2; program++) await run(drvm);
+    await eventually('they compute', async () => {
+      const rows = await Promise.all(NAMES.map((drvm) => stack.json<ProcessRow[]>('ps', drvm)));
+      return rows.every((processes) => processes.filter(({ cpuMs }) => cpuMs > 500).length >= 2);
+    });
+    await stack.json(
+      ...words('policy set coldUtilisation=0.05 targetUtilisation=0.1 hotUtilisation=0.2 power=automatic'),
+    );
     await eventually(
       'all six nodes are up',
       async () => (await statesOf()).every((state) => state === 'up' || state === 'drained'),
       180_000,
     );
-    await stack.json(...words('policy set power=manual'));
+    await stack.json(...words('policy set power=manual coldUtilisation= targetUtilisation= hotUtilisation='));
     for (const { name, state } of await nodes()) {
       if (state === 'drained') await stack.json('node', 'restore', name, '--mode', 'stay');
     }
   }, 240_000);
 
   it('drains and restores each node in turn under load, and loses no process', async () => {
-    for (const node of NODES) {
+    for (const [position, node] of NODES.entries()) {
+      await run(NAMES[position % NAMES.length]!);
       const outcome = await stack.json<PlanOutcome>('node', 'drain', node);
       expect({ node, stays: outcome.stays }).toEqual({ node, stays: [] });
       expect(await allocations(`node=${node}`)).toEqual([]);
