@@ -73,6 +73,19 @@ const TAGS: Readonly<Record<string, string>> = {
   events: 'What happened',
   audit: 'Who did what',
   agents: 'How a node joins',
+  alerts: 'What is watched, and who is told',
+  description: 'The API itself',
+  devices: 'Single devices of nodes, sites and racks',
+  energy: 'What is drawn, for whom, and what was saved',
+  failures: 'Nodes that fell silent, and what is done about them',
+  loans: 'CPU that idle DRVMs lend to others',
+  power: 'How nodes are switched off and on',
+  schedules: 'Plans that are made at certain times',
+  settings: 'What may be set',
+  telemetry: 'What was measured',
+  templates: 'DRVMs that are made alike',
+  usage: 'What departments held and used',
+  webhooks: 'Events sent to other systems',
 };
 const PATH_PARAMETERS: Readonly<Record<string, { description: string; example: string | number }>> = {
   drvm: { description: 'Id, name, or tenant~name', example: 'aula' },
@@ -196,12 +209,14 @@ function headersOf(
   return headers;
 }
 
-/** Without what says nothing: the bounds of safe integers, unions with null as two schemas. */
+/** Without what says nothing: bounds of safe integers, patterns beside a format, unions with null as two schemas. */
 export function tidy(schema: JsonSchema, io: 'input' | 'output'): JsonSchema {
   const mapped = mapSchema(schema, (each) => tidy(each, io));
   const { anyOf, ...rest } = mapped;
   if (rest.minimum === Number.MIN_SAFE_INTEGER) delete rest.minimum;
   if (rest.maximum === Number.MAX_SAFE_INTEGER) delete rest.maximum;
+  // The format says it already, in one word instead of a line.
+  if (rest.format === 'date-time') delete rest.pattern;
   // Fields may be added to what is answered; a client has to bear them.
   if (io === 'output' && rest.additionalProperties === false) delete rest.additionalProperties;
   const [value, nothing] = anyOf ?? [];
