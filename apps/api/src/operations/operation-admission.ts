@@ -3,8 +3,8 @@ import { Database } from '../database/database.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { admit } from './admission.js';
 
-/** So many of each tenant are looked at: the next ones cannot get a place before these have. */
-const LOOKED_AT_PER_TENANT = 256;
+/** Of each tenant so many more are looked at than there are places: those that wait for a busy node take none. */
+const LOOKED_AT_MORE = 32;
 
 interface WaitingRow {
   id: string;
@@ -47,18 +47,22 @@ export class OperationAdmission {
     };
     return this.database.system(async (tx) => {
       await tx.$queryRaw`SELECT 1 AS locked FROM (SELECT pg_advisory_xact_lock(hashtext('drvs.admission'))) AS lock`;
+      const underWay = await tx.$queryRaw<{ tenant_id: string | null; node_ids: string[] }[]>`
+        SELECT tenant_id::text, node_ids::text[] FROM operation
+        WHERE state IN ('queued', 'running') AND admitted_at IS NOT NULL AND kind NOT LIKE 'node.%'`;
+      const free = places.atOnce - underWay.length;
+      const lookedAt = free > 0 ? free + LOOKED_AT_MORE : 0;
       // What is cancelled or too late only ends; what puts nodes in order must not wait for those that wait for them.
       const waiting = await tx.$queryRaw<WaitingRow[]>`
-        SELECT id::text, tenant_id::text, node_ids::text[], is_urgent FROM (
+        WITH waiting AS MATERIALIZED (
           SELECT id, tenant_id, node_ids,
             cancel_requested_at IS NOT NULL OR coalesce(deadline_at <= now(), false) OR kind LIKE 'node.%' AS is_urgent,
             row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS place
           FROM operation WHERE state = 'queued' AND admitted_at IS NULL
-        ) AS line WHERE is_urgent OR place <= ${LOOKED_AT_PER_TENANT} ORDER BY id`;
+        )
+        SELECT id::text, tenant_id::text, node_ids::text[], is_urgent FROM waiting
+        WHERE is_urgent OR place <= ${lookedAt} ORDER BY id`;
       if (waiting.length === 0) return [];
-      const underWay = await tx.$queryRaw<{ tenant_id: string | null; node_ids: string[] }[]>`
-        SELECT tenant_id::text, node_ids::text[] FROM operation
-        WHERE state IN ('queued', 'running') AND admitted_at IS NOT NULL AND kind NOT LIKE 'node.%'`;
       const ids = admit(
         waiting.map((row) => ({
           id: row.id,

@@ -33,6 +33,7 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
   readonly #walks = new Map<string, Promise<void>>();
   #worker: Worker | null = null;
   #sweeper: NodeJS.Timeout | null = null;
+  #isSweeping = false;
   #sweep: Promise<void> = Promise.resolve();
 
   constructor(
@@ -43,8 +44,9 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
     private readonly admission: OperationAdmission,
   ) {}
 
-  async onApplicationBootstrap(): Promise<void> {
-    await this.#addMissing();
+  /** Requests are answered while what was left open is taken up. */
+  onApplicationBootstrap(): void {
+    this.#sweep = this.#sweepOnce();
     this.#worker = this.jobs.queues.worker(
       OPERATIONS_QUEUE,
       (job) => this.#walk(OperationJob.parse(job.data).operationId),
@@ -55,8 +57,19 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
         this.#logger.error(`operation ${job?.id} will be taken up again: ${error.message}`, error.stack);
     });
     this.#sweeper = setInterval(() => {
-      this.#sweep = this.#addMissing().catch((error: unknown) => this.#logger.warn((error as Error).message));
+      if (!this.#isSweeping) this.#sweep = this.#sweepOnce();
     }, SWEEP_MS);
+  }
+
+  async #sweepOnce(): Promise<void> {
+    this.#isSweeping = true;
+    try {
+      await this.#addMissing();
+    } catch (error) {
+      this.#logger.warn((error as Error).message);
+    } finally {
+      this.#isSweeping = false;
+    }
   }
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -79,20 +92,29 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
       .add('walk', OperationJob.parse({ operationId }), { jobId: operationId });
   }
 
+  /** Those under way first: they were left in the middle. */
   async #addMissing(): Promise<void> {
+    await this.#walkAbandoned();
     await this.admission.admit();
-    const open = await this.database.unrestricted.operation.findMany({
-      where: { state: { in: ['queued', 'running'] }, admittedAt: { not: null } },
-      select: { id: true, state: true },
+    const admitted = await this.database.unrestricted.operation.findMany({
+      where: { state: 'queued', admittedAt: { not: null } },
+      select: { id: true },
       orderBy: { id: 'asc' },
     });
-    for (const { id, state } of open) {
-      await this.#enqueue(id);
-      if (state === 'running' && !this.#walks.has(id)) {
-        this.#walk(id).catch((error: unknown) =>
-          this.#logger.warn(`operation ${id}: ${(error as Error).message}`),
-        );
-      }
+    for (const { id } of admitted) await this.#enqueue(id);
+  }
+
+  async #walkAbandoned(): Promise<void> {
+    const running = await this.database.unrestricted.operation.findMany({
+      where: { state: 'running' },
+      select: { id: true },
+      orderBy: { id: 'asc' },
+    });
+    for (const { id } of running) {
+      if (this.#walks.has(id)) continue;
+      this.#walk(id).catch((error: unknown) =>
+        this.#logger.warn(`operation ${id}: ${(error as Error).message}`),
+      );
     }
   }
 
