@@ -25,7 +25,7 @@ import {
 import { z } from 'zod';
 import { Home, type HomeState } from './home.js';
 import { elsewhere, homeIsElsewhere } from './home-move/home-methods.js';
-import { closeSeat, HomeMoves, type HomeSeat, type HomeStep } from './home-move/home-moves.js';
+import { abandonSeat, HomeMoves, type HomeSeat, type HomeStep } from './home-move/home-moves.js';
 import { HomeRecord } from './home-move/home-record.js';
 import { dvosCalls } from './kernel/dvos-calls.js';
 import { type Ending, endingOfSignal } from './kernel/ending.js';
@@ -217,7 +217,7 @@ export class MolContainer {
     mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
     if (this.#homeIndex === this.#spec.index) {
       await this.#programs.open();
-      this.#seat = this.#openSeat(this.#record.folderOf(this.#moves.place.epoch));
+      this.#seat = this.#openSeat(this.#record.homeFolder);
       this.#record.dropFormer();
     }
     transport.events = {
@@ -286,7 +286,7 @@ export class MolContainer {
     this.#trouble = null;
     this.#ipc.dropServers(this.#homeIndex);
     seat?.home.leave(homeIsElsewhere(this.#moves.place, this.#nodes.nameOf(this.#homeIndex)));
-    if (seat) closeSeat(seat);
+    if (seat) abandonSeat(seat);
     this.#homeChanged();
   }
 

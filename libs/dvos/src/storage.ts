@@ -31,6 +31,8 @@ export interface Storage {
   noteChanges(changes: FileChanges | null): void;
   /** Makes everything durable and lets go of the data folder. */
   close(): void;
+  /** Lets go of the data folder, where nothing counts any more: another container has it all. */
+  abandon(): void;
 }
 
 /** @throws DrvsError naming the file when what is stored is damaged. */
@@ -64,6 +66,10 @@ export function openStorage({ dataFolder, diskBytes, port, handover, onTrouble }
     close() {
       outputStore.close();
       fileStore.close();
+    },
+    abandon() {
+      outputStore.abandon();
+      fileStore.abandon();
     },
   };
 }

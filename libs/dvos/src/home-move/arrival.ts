@@ -1,5 +1,5 @@
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HomeState } from '../home.js';
 
@@ -13,6 +13,8 @@ export class ArrivingFolder {
   /** Least recently used first. */
   readonly #open = new Map<string, number>();
   #unsynced = new Set<string>();
+  /** Folders with new names. */
+  #newIn = new Set<string>(['']);
 
   /** Begins with nothing. */
   constructor(readonly path: string) {
@@ -38,24 +40,15 @@ export class ArrivingFolder {
     rmSync(join(this.path, path), { force: true });
   }
 
-  /** All that has come is on the disk when this returns. */
+  /** All that has come, names too, is on the disk when this returns. */
   async sync(): Promise<void> {
-    const paths = [...this.#unsynced];
+    const paths = [...this.#unsynced, ...this.#newIn];
     this.#unsynced = new Set();
+    this.#newIn = new Set();
     for (let first = 0; first < paths.length; first += SYNCS_AT_ONCE) {
       await Promise.all(
         paths.slice(first, first + SYNCS_AT_ONCE).map((path) => makeDurable(join(this.path, path))),
       );
-    }
-  }
-
-  /** The names too. */
-  async syncFolders(): Promise<void> {
-    for (const folder of ['', 'vfs', 'vfs/data', 'tty']) {
-      await makeDurable(join(this.path, folder));
-      if (folder !== 'vfs/data') continue;
-      for (const shard of await readdir(join(this.path, folder)).catch(() => []))
-        await makeDurable(join(this.path, folder, shard));
     }
   }
 
@@ -79,8 +72,12 @@ export class ArrivingFolder {
       this.#open.delete(oldest);
     }
     const full = join(this.path, path);
-    mkdirSync(dirname(full), { recursive: true, mode: 0o700 });
-    const file = openSync(full, existsSync(full) ? 'r+' : 'w+', 0o600);
+    const isNew = !existsSync(full);
+    if (isNew) {
+      mkdirSync(dirname(full), { recursive: true, mode: 0o700 });
+      for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) this.#newIn.add(folder);
+    }
+    const file = openSync(full, isNew ? 'w+' : 'r+', 0o600);
     this.#open.set(path, file);
     return file;
   }

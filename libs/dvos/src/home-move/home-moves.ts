@@ -249,7 +249,8 @@ export class HomeMoves {
   /** Of a spec, or of a peer. */
   learn(place: HomePlace): void {
     const { host, record } = this;
-    if (!record.learn(place)) return;
+    const former = this.place.index;
+    if (!record.learn(place) || place.index === former) return;
     if (host.seat() !== null || place.index === host.index) {
       host.restart(`the DRVM’s home is ${host.nodes.nameOf(place.index)} now: this container starts anew`);
       return;
@@ -319,7 +320,7 @@ export class HomeMoves {
     const epoch = this.place.epoch + 1;
     const sending = new Sending(rpc, randomUUID());
     const { move } = sending;
-    const copy = new FolderCopy(record.folderOf(this.place.epoch), sending);
+    const copy = new FolderCopy(record.homeFolder, sending);
     let frozenAt = 0;
     let rounds = 0;
     try {
@@ -484,6 +485,7 @@ export class HomeMoves {
     if (this.#arrival !== null) this.#callOff(this.#arrival);
     if (this.#undecided !== null) this.record.drop(this.#undecided.epoch);
     this.#undecided = null;
+    this.record.drop(epoch);
     const folder = new ArrivingFolder(this.record.folderOf(epoch));
     this.#arrival = { move, epoch, from: peer, folder, installed: null, isUncertain: false };
     return {};
@@ -500,7 +502,6 @@ export class HomeMoves {
     const { host } = this;
     const state = parseState(body);
     await arrival.folder.sync();
-    await arrival.folder.syncFolders();
     if (this.#arrival !== arrival) throw new DrvsError('Cancelled', 'the move was called off');
     arrival.folder.close();
     const incarnations = new Map(host.nodes.all().map(({ index }) => [index, host.incarnationOf(index)]));
@@ -555,7 +556,7 @@ export class HomeMoves {
     arrival.folder.close();
     if (arrival.installed !== null) {
       this.host.ipc.dropServers();
-      closeSeat(arrival.installed.seat);
+      abandonSeat(arrival.installed.seat);
     }
     this.record.drop(arrival.epoch);
   }
@@ -596,13 +597,9 @@ export class HomeMoves {
   }
 }
 
-/** Lets go of the files. What the host does not take is told to its log: it is not this container's any more. */
-export function closeSeat({ storage, journal }: HomeSeat): void {
-  try {
-    storage.close();
-  } catch (error) {
-    console.error('closing the files of a former home:', error);
-  }
+/** Lets go of files that do not count here: another container's are the DRVM's. */
+export function abandonSeat({ storage, journal }: HomeSeat): void {
+  storage.abandon();
   journal.close();
 }
 

@@ -29,6 +29,21 @@ describe('the record of a home', () => {
     expect(open(3, 3).place).toEqual({ index: 3, epoch: 3 });
   });
 
+  it('keeps its files when a higher epoch names the same container again', () => {
+    mkdirSync(join(folder, 'vfs'));
+    const named = open(0, 3);
+    expect([named.place, named.homeFolder]).toEqual([{ index: 0, epoch: 3 }, folder]);
+    const record = open();
+    record.learn({ index: 0, epoch: 4 });
+    record.dropFormer();
+    expect(existsSync(join(folder, 'vfs'))).toBe(true);
+    expect(open().homeFolder).toBe(folder);
+    record.learn({ index: 1, epoch: 5 });
+    record.learn({ index: 0, epoch: 6 });
+    record.learn({ index: 0, epoch: 9 });
+    expect(open().homeFolder).toBe(record.folderOf(6));
+  });
+
   it('sweeps what was begun, and keeps what is whole and undecided', () => {
     const record = open();
     for (const epoch of [1, 2]) mkdirSync(record.folderOf(epoch), { recursive: true });
@@ -43,6 +58,7 @@ describe('the record of a home', () => {
     writeFileSync(join(folder, 'processes.jsonl'), '');
     for (const epoch of [1, 2]) mkdirSync(record.folderOf(epoch));
     mkdirSync(join(folder, 'modules'));
+    record.learn({ index: 1, epoch: 1 });
     record.learn({ index: 0, epoch: 2 });
     record.dropFormer();
     const names = ['vfs', 'processes.jsonl', 'home-1', 'home-2', 'modules'];

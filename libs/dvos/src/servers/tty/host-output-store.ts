@@ -202,9 +202,14 @@ export class HostOutputStore implements OutputStore {
   }
 
   close(): void {
+    this.flush();
+    this.abandon();
+  }
+
+  /** Lets go of the files; what was not written is lost. */
+  abandon(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-    this.flush();
     for (const segment of this.#open) closeSync(segment.fd);
     this.#open.clear();
   }

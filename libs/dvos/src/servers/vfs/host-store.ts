@@ -365,21 +365,26 @@ export class HostFileStore implements FileStore {
   }
 
   close(): void {
-    if (this.#timer) clearInterval(this.#timer);
-    this.#timer = null;
-    this.#isClosed = true;
     // The host's own shutdown syncs what nobody asked to be durable: thousands of files would take long here.
     const status = this.flush();
     if (status === OK) this.#journal.sync();
-    for (const fd of this.#open.values()) closeSync(fd);
-    this.#open.clear();
-    this.#journal.close();
+    this.abandon();
     if (status === OK) return;
     throw new DrvsError(
       'InsufficientResources',
       `${this.#cache.dirtyPages * PAGE_BYTES} bytes of files could not be stored in ${this.#dataFolder}: ${this.#trouble}`,
       { hint: 'Make room on the disk of this node before the DRVM is stopped.' },
     );
+  }
+
+  /** Lets go of the files; what was not written is lost. */
+  abandon(): void {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#isClosed = true;
+    for (const fd of this.#open.values()) closeSync(fd);
+    this.#open.clear();
+    this.#journal.close();
   }
 
   // --- the host's files ---
