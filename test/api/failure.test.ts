@@ -193,6 +193,59 @@ describe('a node that fell silent', () => {
   );
 
   test(
+    'in automatic mode has what it had made anew elsewhere by a plan, and comes back closed',
+    async () => {
+      machine = await Machine.behind(agents[0]!);
+      machine.boots = false;
+      await cluster.rest(admin, 'PATCH', 'nodes/n1/power', {
+        driver: 'command',
+        settings: machine.settings(),
+      });
+      await mode('automatic');
+      // A DRVM that is stopped, with its home on n2: what is made anew of it is its place.
+      const drvm = await database.unrestricted.drvm.create({
+        data: { name: 'quimica', tenantId, state: 'stopped', wantedState: 'stopped' },
+      });
+      for (const [index, agent] of [agents[1]!, agents[0]!].entries()) {
+        await database.unrestricted.slice.create({
+          data: {
+            drvmId: drvm.id,
+            tenantId,
+            nodeId: agent.nodeId,
+            index,
+            cpuMilli: 500,
+            memoryMiB: 300,
+            diskGiB: 1,
+            networkMbps: 0,
+            host: '127.0.0.1',
+            port: 20_010 + index,
+          },
+        });
+      }
+      agents[0]!.disconnect();
+      const done = await reaches('evacuated');
+      // Elsewhere: on a node of its own, or with what the DRVM has on another.
+      const slices = await database.unrestricted.slice.findMany({
+        where: { drvmId: drvm.id },
+        select: { cpuMilli: true, node: { select: { name: true } } },
+      });
+      expect(slices.map(({ node: { name } }) => name)).not.toContain('n1');
+      expect(slices.reduce((sum, { cpuMilli }) => sum + cpuMilli, 0)).toBe(1_000);
+      const operation = await database.unrestricted.operation.findUniqueOrThrow({
+        where: { id: done.operation! },
+      });
+      expect(operation).toMatchObject({ kind: 'plan.apply', state: 'succeeded', requestedBy: 'user/system' });
+      expect((await kinds()).at(-1)).toBe('node.evacuated');
+
+      machine.boots = true;
+      await machine.press('on');
+      expect((await reaches('held-out')).reason).toBe('it came back after it was fenced');
+      expect((await node()).state).toBe('drained');
+    },
+    TEST_MS,
+  );
+
+  test(
     'with nothing on it is fenced by nobody who did not ask, and one that is off on purpose is not missed',
     async () => {
       await mode('automatic');

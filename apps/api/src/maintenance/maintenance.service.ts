@@ -8,6 +8,9 @@ const IDEMPOTENCY_KEPT_MS = 24 * 3_600_000;
 const EVENTS_KEPT_MS = 90 * 86_400_000;
 const PLANS_KEPT_MS = 30 * 86_400_000;
 const DEAD_TOKENS_KEPT_MS = 30 * 86_400_000;
+/** Three years and a bit: a year can be compared with the one before. The forecast looks back four weeks. */
+const ENERGY_KEPT_MS = 1_100 * 86_400_000;
+const DEMAND_KEPT_MS = 35 * 86_400_000;
 
 /** Removes what has run out: sessions, keys of idempotency, tokens, old events and plans. The audit stays. */
 @Injectable()
@@ -42,6 +45,9 @@ export class Maintenance implements OnApplicationBootstrap, OnApplicationShutdow
     });
     await unrestricted.plan.deleteMany({ where: { createdAt: before(PLANS_KEPT_MS) } });
     await unrestricted.event.deleteMany({ where: { at: before(EVENTS_KEPT_MS) } });
+    await unrestricted.energyHour.deleteMany({ where: { hour: before(ENERGY_KEPT_MS) } });
+    await unrestricted.energyShare.deleteMany({ where: { hour: before(ENERGY_KEPT_MS) } });
+    await unrestricted.demandHour.deleteMany({ where: { hour: before(DEMAND_KEPT_MS) } });
     await removeExpired(this.database, this.settings, now);
   }
 }
