@@ -109,7 +109,9 @@ async function clusterOfTwo(): Promise<void> {
   }
   await until('both nodes are up', async () => {
     const { items } = await call<{ items: NodeView[] }>('GET', 'nodes');
-    return items.length === 2 && items.every(({ state }) => state === 'up');
+    return (
+      items.length === 2 && items.every(({ state, probation }) => state === 'up' && probation === 'passed')
+    );
   });
   await call('POST', 'tenants', { name: 'physics', quota: {} });
 }

@@ -68,6 +68,8 @@ const SPREAD_SLICE = { cpuMilli: 250, memoryMiB: 256 };
 /** What a node costs more in a round for each earlier candidate that has it, so that candidates differ. */
 const USED_BEFORE_COST = 0.15;
 const NOISE_COST = 0.05;
+/** What a node costs more that cannot hold an even share: sets of such nodes alone would have to be mended first. */
+const SHORT_COST = 1;
 
 const WEIGHTS = {
   pack: { fit: 3, domains: 0.5, network: 2, fragmentation: 2, energy: 2 },
@@ -260,7 +262,18 @@ class NodeTable {
       (fit * (1 - (this.#fitOf[at] as number)) +
         fragmentation * (1 - (this.#fragmentationOf[at] as number)) +
         energy * (1 - (this.#energyOf[at] as number))) /
-      (this.#weightSum * this.count);
+        (this.#weightSum * this.count) +
+      (SHORT_COST * this.#missingOfShare(base)) / this.count;
+  }
+
+  /** The part of an even share, 0 to 1, that a node lacks in its scarcest class. */
+  #missingOfShare(base: number): number {
+    let most = 0;
+    for (let name = 0; name < RESOURCE_CLASSES.length; name++) {
+      const share = (this.#asked[name] as number) / this.count;
+      if (share > 0) most = Math.max(most, (share - (this.#free[base + name] as number)) / share);
+    }
+    return most;
   }
 
   /** How many sets of this size there are; EXHAUSTIVE_SETS + 1 for more than that. */
