@@ -125,7 +125,7 @@ export class PlanPerformer {
         skipped: `${node} is not empty: ${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} there`,
       };
     }
-    await this.power.switchOff(nodeId, all);
+    await this.power.switchOff(nodeId, { ...all, reopens: true });
     return {};
   }
 
