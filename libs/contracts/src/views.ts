@@ -141,6 +141,11 @@ export interface DrvmView {
     diskGiB: number;
     state: string;
     isolation: string;
+    /** It runs the DRVM's servers, and its files are there. */
+    isHome: boolean;
+    /** vCPUs up to which it may borrow, and those that are in force now. */
+    ceilingCpu: number;
+    heldCpu: number;
   }[];
   createdAt: string;
   generation: number;

@@ -148,3 +148,69 @@ describe('a database whose user is no superuser', () => {
     await admin.end();
   });
 });
+
+describe('what is held now', () => {
+  const held = async (name: string): Promise<number> =>
+    (await db.query('SELECT held FROM inventory WHERE node_id = $1 AND class = $2', [node, name])).rows[0]
+      .held;
+  const change = (drvm: string, set: string) =>
+    db.query(`UPDATE slice SET ${set} WHERE drvm_id = $1`, [drvm]);
+
+  it('is what is guaranteed, until somebody borrows what is free', async () => {
+    const drvm = await slice('a', 400);
+    expect([await held('cpuMilli'), await held('memoryMiB')]).toEqual([400, 200]);
+    await change(drvm, 'ceiling_cpu_milli = 2000, held_cpu_milli = 900');
+    expect([await held('cpuMilli'), await given('cpuMilli')]).toEqual([900, 400]);
+    await expect(change(drvm, 'held_cpu_milli = 901')).rejects.toMatchObject({ code: 'DR001' });
+    await db.query('DELETE FROM drvm WHERE id = $1', [drvm]);
+    expect(await held('cpuMilli')).toBe(0);
+  });
+
+  it('never passes the ceiling, nor falls below a guarantee of memory and disk', async () => {
+    const drvm = await slice('a', 400);
+    for (const wrong of [
+      'held_cpu_milli = 401',
+      'held_cpu_milli = 49',
+      'held_memory_mib = 199',
+      'held_disk_gib = 0',
+      'ceiling_cpu_milli = 399',
+      'ceiling_memory_mib = 10',
+    ])
+      await expect(change(drvm, wrong)).rejects.toMatchObject({ code: '23514' });
+    await change(drvm, 'held_cpu_milli = 50');
+    expect(await held('cpuMilli')).toBe(50);
+  });
+
+  it('gives way to a new or grown guarantee in the same transaction', async () => {
+    const borrower = await slice('a', 100);
+    await change(borrower, 'ceiling_cpu_milli = 900, held_cpu_milli = 900');
+    const owner = await slice('b', 300);
+    expect(await held('cpuMilli')).toBe(400);
+    await change(borrower, 'held_cpu_milli = 600');
+    await change(owner, 'cpu_milli = 800');
+    expect([await held('cpuMilli'), await given('cpuMilli')]).toEqual([900, 900]);
+    await expect(slice('c', 50)).rejects.toMatchObject({ code: 'DR001' });
+  });
+
+  it('is not set by hand, and follows a changed guarantee with the ceiling', async () => {
+    const drvm = await slice('a', 400);
+    await expect(db.query('UPDATE inventory SET held = 0')).rejects.toMatchObject({ code: 'DR003' });
+    await change(drvm, 'cpu_milli = 500');
+    const { rows } = await db.query('SELECT ceiling_cpu_milli, held_cpu_milli FROM slice');
+    expect(rows).toEqual([{ ceiling_cpu_milli: 500, held_cpu_milli: 500 }]);
+  });
+
+  it('needs a newer specification whenever it changes, and the home is marked where it is', async () => {
+    const drvm = await slice('a', 400);
+    const now = async () =>
+      (await db.query('SELECT spec_generation::int AS spec, is_home FROM slice')).rows[0];
+    const before = await now();
+    expect(before.is_home).toBe(true);
+    await change(drvm, 'used_cpu_milli = 7');
+    expect((await now()).spec).toBe(before.spec);
+    await change(drvm, 'held_cpu_milli = 300');
+    expect((await now()).spec).toBeGreaterThan(before.spec);
+    await db.query('UPDATE drvm SET home_index = 5');
+    expect((await now()).is_home).toBe(false);
+  });
+});

@@ -27,6 +27,9 @@ export const SLICE_FIELDS = [
   'diskGiB',
   'containerState',
   'isolation',
+  'isHome',
+  'ceilingCpuMilli',
+  'heldCpuMilli',
 ] as const;
 export type DrvmViewRow = Pick<Drvm, (typeof DRVM_FIELDS)[number]> & {
   tenant: Pick<Tenant, 'name'>;
@@ -49,6 +52,9 @@ export function drvmViewOf(row: DrvmViewRow): DrvmView {
       diskGiB: slice.diskGiB,
       state: slice.containerState,
       isolation: slice.isolation,
+      isHome: slice.isHome,
+      ceilingCpu: slice.ceilingCpuMilli / 1000,
+      heldCpu: slice.heldCpuMilli / 1000,
     })),
     createdAt: row.createdAt.toISOString(),
     generation: row.generation,

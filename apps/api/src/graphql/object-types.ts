@@ -53,6 +53,9 @@ export class Slice {
   @Field() exclusive!: boolean;
   @Field() state!: string;
   @Field() isolation!: string;
+  @Field({ description: 'It runs the servers of the DRVM' }) isHome!: boolean;
+  @Field(() => Float, { description: 'Up to which it may borrow' }) ceilingCpu!: number;
+  @Field(() => Float, { description: 'In force now' }) heldCpu!: number;
   @Field(() => Float) usedCpu!: number;
   @Field(() => Int) usedMemoryMiB!: number;
   @Field(() => Int) processes!: number;

@@ -68,7 +68,7 @@ const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
   delete: 90_000,
   release: 30_000,
   migrate: 180_000,
-  resize: 600_000,
+  resize: 300_000,
   'settle-resized': 30_000,
   cordon: 30_000,
   move: 180_000,

@@ -26,6 +26,10 @@ export interface SliceChangeOptions extends NodeJobOptions {
 
 /** How often a container that is coming up is asked. */
 const STATUS_EVERY_MS = 200;
+/** After so long a container that does not reach its peers is started, and made known, once more. */
+const JOIN_MS = 20_000;
+/** A question that a container answers at once is asked again after so long. */
+const ANSWER_MS = 15_000;
 /** A node must be silent for so long before what is to be done there is left for when it comes back. */
 const LOOK_FOR_DOWN_MS = 1_000;
 
@@ -134,10 +138,10 @@ export class ContainerWork {
 
   /** Waits until the container of a slice reaches its peers. */
   async awaitRunning(drvmId: string, sliceId: string, options: SliceChangeOptions): Promise<void> {
-    const until = Date.now() + options.withinMs;
+    const until = Date.now() + Math.min(JOIN_MS, options.withinMs);
     for (;;) {
       const { slice } = await this.#slice(drvmId, sliceId);
-      const { state, detail } = await this.call(slice.nodeId, drvmId, 'container.status', {}, options);
+      const { state, detail } = await this.call(slice.nodeId, drvmId, 'container.status', {}, soon(options));
       if (state === 'running') break;
       if (Date.now() >= until) {
         throw new DrvsError('Timeout', `the container on ${slice.node.name} is ${state}: ${detail}`, {
@@ -155,7 +159,7 @@ export class ContainerWork {
   /** The processes of a DRVM that live, or are coming to life, as its home knows them. */
   async processes(drvmId: string, options: SliceChangeOptions): Promise<ProcessRow[]> {
     const drvm = await this.drvm(drvmId);
-    const rows = await this.call(homeSliceOf(drvm).nodeId, drvmId, 'process.list', {}, options);
+    const rows = await this.call(homeSliceOf(drvm).nodeId, drvmId, 'process.list', {}, soon(options));
     return rows.filter(({ state }) => state !== 'zombie');
   }
 
@@ -247,6 +251,11 @@ export class ContainerWork {
     return { ...options, key: `${options.key}.${process.pid}.${Date.now()}.${this.#calls++}` };
   }
 }
+
+const soon = (options: SliceChangeOptions): SliceChangeOptions => ({
+  ...options,
+  withinMs: Math.min(ANSWER_MS, options.withinMs),
+});
 
 /** All of them come to their end before the first failure is told. */
 async function allOf(work: Promise<unknown>[]): Promise<void> {

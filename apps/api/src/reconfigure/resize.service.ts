@@ -7,8 +7,16 @@ import {
   RESOURCE_CLASSES,
   type ResourceAmounts,
 } from '@drvs/contracts';
-import { planResize, type ResizableSlice, type ResizeNode, type ResizePlan } from '@drvs/policy';
+import {
+  type PlacementRequest,
+  planResize,
+  type ResizableSlice,
+  type ResizeNode,
+  type ResizePlan,
+  whyNotEligible,
+} from '@drvs/policy';
 import { Injectable } from '@nestjs/common';
+import { z } from 'zod';
 import { AgentLinks } from '../agents/agent-links.js';
 import { sumAmounts, toAmounts } from '../allocations/amounts.js';
 import { AuditService } from '../audit/audit.service.js';
@@ -21,7 +29,6 @@ import { homeSliceOf } from '../drvms/home-slice.js';
 import { requireQuota } from '../drvms/quota.js';
 import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
-import { ledgerOf } from '../nodes/node-view.js';
 import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { quotaOf, usedByTenant } from '../tenants/tenants.service.js';
@@ -177,23 +184,34 @@ export class ResizeService {
   }
 }
 
+/** What a DRVM was created with, as far as it binds the nodes that it comes to later. */
+const Terms = z.object({
+  require: z.array(z.string()).catch([]).default([]),
+  forbid: z.array(z.string()).catch([]).default([]),
+  tolerate: z.array(z.string()).catch([]).default([]),
+});
+
 async function resizeNodes(tx: Transaction, drvm: DrvmRow): Promise<ResizeNode[]> {
-  const inventories = await tx.inventory.findMany();
-  const isExclusive = drvm.slices.some(({ exclusive }) => exclusive);
-  return (await clusterSnapshot(tx)).map(({ id, name, free, state, isExclusive: isTaken, slices }) => {
-    const { total, heldBack } = ledgerOf(inventories.filter(({ nodeId }) => nodeId === id));
-    const capacity = { ...NO_RESOURCES };
-    for (const name of RESOURCE_CLASSES) capacity[name] = Math.max(0, total[name] - heldBack[name]);
-    const closed =
-      state !== 'up'
-        ? `it is ${state}`
-        : isTaken
-          ? 'it is exclusive to another DRVM'
-          : isExclusive && slices > 0
-            ? 'others are on it, and this DRVM wants its nodes for itself'
-            : null;
-    return { id, name, free, capacity, closed };
-  });
+  const rules = await tx.drvmAffinity.findMany({ where: { drvmId: drvm.id } });
+  const others = (kind: string): string[] =>
+    rules.filter((rule) => rule.kind === kind).map(({ otherId }) => otherId);
+  const terms = Terms.safeParse(drvm.request);
+  const request: PlacementRequest = {
+    total: NO_RESOURCES,
+    nodes: null,
+    exclusive: drvm.slices.some(({ exclusive }) => exclusive),
+    policy: 'spread',
+    ...(terms.success ? terms.data : {}),
+    togetherWith: others('together'),
+    apartFrom: others('apart'),
+  };
+  return (await clusterSnapshot(tx)).map((node) => ({
+    id: node.id,
+    name: node.name,
+    free: node.free,
+    capacity: node.capacity ?? node.free,
+    closed: whyNotEligible(node, request)?.reason ?? null,
+  }));
 }
 
 function nodesOf({ nodes: wish }: ResizeDrvm, nodes: readonly ResizeNode[]) {

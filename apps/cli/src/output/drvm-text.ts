@@ -33,8 +33,8 @@ export function renderDrvm(view: DrvmView): string {
       : `\n${renderTable(
           ['NODE', 'CPU', 'MEMORY', 'DISK', 'STATE', 'ISOLATION'],
           view.nodes.map((slice) => [
-            slice.node,
-            formatCpu(slice.cpu),
+            slice.isHome ? `${slice.node} (home)` : slice.node,
+            cpuWords(slice),
             formatMiB(slice.memoryMiB),
             `${slice.diskGiB} GiB`,
             slice.state,
@@ -42,6 +42,13 @@ export function renderDrvm(view: DrvmView): string {
           ]),
         )}`)
   );
+}
+
+/** What is guaranteed, and what is held now and may be borrowed where that is something else. */
+function cpuWords({ cpu, heldCpu, ceilingCpu }: DrvmView['nodes'][number]): string {
+  const held = heldCpu === cpu ? '' : `, holds ${formatCpu(heldCpu)}`;
+  const ceiling = ceilingCpu === cpu ? '' : `, up to ${formatCpu(ceilingCpu)}`;
+  return `${formatCpu(cpu)}${held}${ceiling}`;
 }
 
 export function renderDrvmPlan(plan: DrvmPlanView): string {
