@@ -438,6 +438,46 @@ describe('carrying a plan out', () => {
     await ledgerAddsUp();
   });
 
+  test('goes on after a crash where it was: what had moved or grown does not do so twice', async () => {
+    await drvm('fisica', 3, 1536, ['node1', 'node2', 'node3']);
+    const alone = await drvm('aula', 0.5, 256, ['node2']);
+    guests.run(alone, 1, 'node2');
+    const { id } = await rest<OperationView>('POST', 'nodes/node2/drain');
+    expect(await ended(id)).toMatchObject({ state: 'succeeded' });
+    const after = await given();
+    const moves = guests.moves.length;
+    const target = await database.unrestricted.slice.findFirstOrThrow({
+      where: { drvm: { name: 'fisica' }, cpuMilli: 2_000 },
+    });
+    const { cpuMilli, memoryMiB, diskGiB, networkMbps } = target;
+    const size = { cpuMilli, memoryMiB, diskGiB, networkMbps };
+    // As a process leaves it that is killed after the changes and before it could write down that they are done.
+    await database.system(async (tx) => {
+      for (const step of await tx.operationStep.findMany({ where: { operationId: id } })) {
+        if (step.name.startsWith('sum up')) {
+          const last = { operationId_position: { operationId: id, position: step.position } };
+          await tx.operationStep.update({ where: last, data: { state: 'pending', endedAt: null } });
+        }
+        if (!step.name.startsWith('move')) continue;
+        const aims = { aims: { target: { guaranteed: size, ceiling: size }, source: null } };
+        await tx.operationStep.update({
+          where: { operationId_position: { operationId: id, position: step.position } },
+          data: { state: 'running', endedAt: null, output: step.name.includes('fisica') ? aims : {} },
+        });
+      }
+      await tx.operation.update({
+        where: { id },
+        data: { state: 'running', endedAt: null, result: {}, progress: 0.1 },
+      });
+    });
+    const done = await ended(id);
+    expect(done).toMatchObject({ state: 'succeeded', error: null });
+    expect(await given()).toEqual(after);
+    expect(guests.moves).toHaveLength(moves);
+    expect(await database.unrestricted.departure.count()).toBe(2);
+    await ledgerAddsUp();
+  }, 120_000);
+
   test('refuses a second plan on what a first is changing, and leaves everything as it was', async () => {
     const a = await drvm('aula', 1, 512, ['node2']);
     const b = await drvm('banco', 1, 512, ['node1', 'node3']);

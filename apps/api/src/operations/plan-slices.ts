@@ -267,7 +267,9 @@ export class PlanSlices {
       select: { output: true },
     });
     const kept = z.object({ aims: Aims }).safeParse(step?.output);
-    return kept.success ? kept.data.aims : null;
+    if (!kept.success) return null;
+    const { target, source } = kept.data.aims;
+    return { target: target && ordered(target), source: source && ordered(source) };
   }
 
   async #remember(operationId: string, position: number, aims: Aims): Promise<void> {
@@ -316,6 +318,12 @@ const sizeOf = (slice: Parameters<typeof guaranteedOf>[0]): Size => ({
 const sum = (a: Size, b: Size, sign: 1 | -1): Size => ({
   guaranteed: each((name) => a.guaranteed[name] + sign * b.guaranteed[name]),
   ceiling: each((name) => a.ceiling[name] + sign * b.ceiling[name]),
+});
+
+/** As it was before the database put its names into another order: a change is known again by how it is written. */
+const ordered = ({ guaranteed, ceiling }: Size): Size => ({
+  guaranteed: each((name) => guaranteed[name]),
+  ceiling: each((name) => ceiling[name]),
 });
 
 const same = (a: ResourceAmounts, b: ResourceAmounts): boolean =>
