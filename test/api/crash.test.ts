@@ -20,7 +20,9 @@ import { hasRedis, startRedis, type TestRedis } from '../support/redis.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Until another process takes up what a killed one had begun: its lock must run out first. */
-const TAKEN_UP_WITHIN_MS = 40_000;
+const TAKEN_UP_WITHIN_MS = 60_000;
+/** A busy machine takes its time to start a process. */
+const READY_WITHIN_MS = 60_000;
 
 let postgres: TestPostgres;
 let redis: TestRedis | null = null;
@@ -68,11 +70,14 @@ async function start(): Promise<void> {
     env: environment,
     stdio: ['ignore', process.env.TEST_LOG_LEVEL ? 'inherit' : 'ignore', 'inherit'],
   });
-  await until('the API is ready', () =>
-    fetch(`${url}/readyz`).then(
-      ({ ok }) => ok,
-      () => false,
-    ),
+  await until(
+    'the API is ready',
+    () =>
+      fetch(`${url}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    READY_WITHIN_MS,
   );
 }
 
@@ -107,12 +112,16 @@ async function clusterOfTwo(): Promise<void> {
     void agent.stayConnected();
     agents.push(agent);
   }
-  await until('both nodes are up', async () => {
-    const { items } = await call<{ items: NodeView[] }>('GET', 'nodes');
-    return (
-      items.length === 2 && items.every(({ state, probation }) => state === 'up' && probation === 'passed')
-    );
-  });
+  await until(
+    'both nodes are up',
+    async () => {
+      const { items } = await call<{ items: NodeView[] }>('GET', 'nodes');
+      return (
+        items.length === 2 && items.every(({ state, probation }) => state === 'up' && probation === 'passed')
+      );
+    },
+    READY_WITHIN_MS,
+  );
   await call('POST', 'tenants', { name: 'physics', quota: {} });
 }
 
@@ -180,7 +189,7 @@ describe.each(backends)('after kill -9 of the API, with jobs on %s,', (backend) 
       expect(await allocated()).toEqual([1, 1]);
       for (const { containers } of agents) expect([...containers.keys()]).toEqual([drvm.id]);
     },
-    90_000,
+    180_000,
   );
 
   test('a creation that was being undone is undone to the end', async () => {
@@ -197,7 +206,7 @@ describe.each(backends)('after kill -9 of the API, with jobs on %s,', (backend) 
     expect((await call<{ items: DrvmView[] }>('GET', 'drvms')).items).toEqual([]);
     expect(await allocated()).toEqual([0, 0]);
     for (const { containers } of agents) expect(containers.size).toBe(0);
-  }, 90_000);
+  }, 180_000);
 
   test('a deletion is finished', async () => {
     const { operation } = await create();
@@ -208,7 +217,7 @@ describe.each(backends)('after kill -9 of the API, with jobs on %s,', (backend) 
     expect(await ended(deletion.id)).toMatchObject({ state: 'succeeded' });
     expect(await allocated()).toEqual([0, 0]);
     for (const { containers } of agents) expect(containers.size).toBe(0);
-  }, 90_000);
+  }, 180_000);
 });
 
 async function freePort(): Promise<number> {

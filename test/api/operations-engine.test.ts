@@ -404,8 +404,10 @@ describe('after kill -9 at each step', () => {
     until(
       'both nodes are up',
       async () => {
-        const { body } = await client.get<Page<{ state: string }>>('/nodes');
-        return body.items.length === 2 && body.items.every(({ state }) => state === 'up');
+        const { body } = await client.get<Page<{ state: string; probation: string }>>('/nodes');
+        const isReady = ({ state, probation }: { state: string; probation: string }) =>
+          state === 'up' && probation === 'passed';
+        return body.items.length === 2 && body.items.every(isReady);
       },
       PATIENT_MS,
     );
