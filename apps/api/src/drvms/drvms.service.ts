@@ -44,7 +44,7 @@ import { clusterSnapshot } from './cluster-snapshot.js';
 import { type BatchMember, type NewDrvms, type PlacedMember, placeAll, stillFits } from './drvm-batch.js';
 import { DrvmReads } from './drvm-reads.js';
 import { amountsOf, NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
-import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
+import { DRVM_FIELDS, type DrvmRow, drvmViewOf, findDrvm, SLICE_FIELDS, WITH_SLICES } from './drvm-view.js';
 import { type Affinities, devicesAsked } from './placement-terms.js';
 import {
   ceilingColumns,
@@ -95,6 +95,19 @@ const deviceTypesOf = ({ devices = [] }: PlacementRequest): string[] => devices.
 
 /** The plan was overtaken: what it counted on has been given to somebody else meanwhile. */
 class PlanOvertaken extends Error {}
+
+const DRVM_VIEW = Object.fromEntries(DRVM_FIELDS.map((field) => [field, true])) as Record<
+  (typeof DRVM_FIELDS)[number],
+  true
+>;
+const SLICE_VIEW = {
+  ...(Object.fromEntries(SLICE_FIELDS.map((field) => [field, true])) as Record<
+    (typeof SLICE_FIELDS)[number],
+    true
+  >),
+  id: true,
+  nodeId: true,
+} as const;
 
 /** A DRVM of a batch, and the operation that builds it. */
 export interface CreatedDrvm {
@@ -336,6 +349,7 @@ export class DrvmsService {
         request: requestColumn(request),
         detail: 'being created',
       })),
+      select: DRVM_VIEW,
     });
     const planOf = new Map(placed.map(({ input, plan }) => [input.name, plan]));
     const slices = await tx.slice.createManyAndReturn({
@@ -352,6 +366,7 @@ export class DrvmsService {
           ...ceilingColumns(slice.ceiling),
           exclusive: slice.exclusive,
         })),
+      select: SLICE_VIEW,
     });
     const nodeNames = new Map(
       placed.flatMap(({ plan }) => plan.slices.map(({ nodeId, node }) => [nodeId, node])),

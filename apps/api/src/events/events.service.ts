@@ -35,7 +35,11 @@ export class EventsService {
   }
 
   async recordMany(tx: Transaction, events: readonly NewEvent[]): Promise<void> {
-    await tx.event.createMany({ data: [...events] });
+    await tx.$executeRaw`
+      INSERT INTO event (kind, text, tenant_id, tenant, drvm_id, drvm, node_id, node)
+      SELECT kind, text, "tenantId", tenant, "drvmId", drvm, "nodeId", node
+      FROM jsonb_to_recordset(${JSON.stringify(events)}::jsonb)
+        AS e (kind text, text text, "tenantId" uuid, tenant text, "drvmId" uuid, drvm text, "nodeId" uuid, node text)`;
   }
 
   /**
