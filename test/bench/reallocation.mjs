@@ -23,8 +23,8 @@ try {
         'bench',
         '--cpu',
         '0.12',
-        '--max-cpu',
-        '0.3',
+        '--ceiling',
+        'cpu=0.3',
         '--memory',
         '256Mi',
       ],
@@ -35,7 +35,7 @@ try {
   await stack.rest('PUT', '/settings/lending.enabled', { value: true });
   const holds = async (drvm) => {
     const { items } = await stack.rest('GET', `/loans?drvm=${drvm}`);
-    return items.some(({ side }) => side === 'borrows' || side === 'borrower' || side === 'borrowed');
+    return items.some(({ side }) => side === 'borrows');
   };
   const burn = (drvm) => stack.json('run', drvm, '--detach', '/bin/burn', WORK).then(({ pid }) => pid);
   const kill = (drvm, pid) => stack.drvs('kill', drvm, String(pid), '9');
