@@ -108,6 +108,11 @@ const ask = <T = OperationView>(body: object, headers?: Record<string, string>):
 const resized = async (body: object): Promise<OperationView> => ended((await ask(body)).expect(202));
 const refused = async (body: object, status: number): Promise<Problem> =>
   (await ask<Problem>(body)).expect(status);
+/** What of it a request may change; reports of its containers come when they come. */
+const given = ({ generation, nodes: slices }: DrvmView) => [
+  generation,
+  ...slices.map(({ state: _state, isolation: _isolation, ...amounts }) => amounts),
+];
 const cpus = async (): Promise<Record<string, number>> =>
   Object.fromEntries((await show()).nodes.map(({ node, cpu }) => [node, cpu]));
 
@@ -215,7 +220,7 @@ describe('a running DRVM', () => {
       ['slice.resize', 'node1'],
       ['slice.resize', 'node2'],
     ]);
-    expect(await show()).toEqual(before);
+    expect(given(await show())).toEqual(given(before));
     await ledgerAddsUp();
   });
 });
@@ -243,7 +248,7 @@ describe('a resize is refused', () => {
       expect((await refused(body, 400)).code).toBe('InvalidInput');
     }
     expect((await refused({ cpu: 0.06 }, 400)).detail).toContain('less than 2 slices of the least size');
-    expect(await show()).toEqual(before);
+    expect(given(await show())).toEqual(given(before));
   });
 
   test('below what is used, with the figures and what would fit', async () => {
