@@ -100,19 +100,31 @@ export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationSh
   async look(): Promise<void> {
     this.#hasLock ||= await this.session.tryLock(LOCK);
     if (!this.#hasLock) return;
-    const { mode } = await this.settings.kept();
+    const now = Date.now();
+    const silentSince = new Date(now - NODE_DOWN_AFTER_MS);
     const nodes = await this.database.unrestricted.node.findMany({
-      where: { lastSeenAt: { not: null } },
+      where: {
+        lastSeenAt: { not: null },
+        OR: [{ lastSeenAt: { lt: silentSince } }, { failure: { phase: { not: 'well' } } }],
+      },
       select: watched,
     });
-    const now = Date.now();
-    const wanted = nodes.filter((node) => !isExpectedAway(node));
-    const heard = wanted.filter((node) => isHeard(node, now));
-    const isApiAlone = heard.length * 2 < wanted.length;
+    if (nodes.length === 0) return;
+    const { mode } = await this.settings.kept();
+    const isApiAlone = await this.#isApiAlone(silentSince);
     for (const node of nodes) {
-      if (isHeard(node, now) && (node.failure?.phase ?? 'well') === 'well') continue;
       await this.#step(node, isApiAlone, mode).catch((error: unknown) => this.#warn(error));
     }
+  }
+
+  /** It hears less than half of the nodes that should be up. */
+  async #isApiAlone(silentSince: Date): Promise<boolean> {
+    const [counts] = await this.database.unrestricted.$queryRaw<{ wanted: number; heard: number }[]>`
+      SELECT count(*)::int AS wanted, (count(*) FILTER (WHERE n.last_seen_at >= ${silentSince}::timestamptz))::int AS heard
+      FROM node n LEFT JOIN node_power p ON p.node_id = n.id
+      WHERE n.last_seen_at IS NOT NULL AND n.wanted_state <> 'off'
+        AND NOT coalesce(p.state = ANY(${[...OFF_ON_PURPOSE]}), false)`;
+    return counts !== undefined && counts.heard * 2 < counts.wanted;
   }
 
   async #step(node: WatchedNode, isApiAlone: boolean, mode: FailureMode): Promise<void> {
