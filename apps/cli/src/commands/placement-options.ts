@@ -12,6 +12,7 @@ export interface PlacementOptions {
   nodes?: number | string[];
   exclusive?: boolean;
   policy?: string;
+  maxCpu?: number;
   ceiling?: string;
   require?: string[];
   forbid?: string[];
@@ -40,6 +41,7 @@ export function addPlacementOptions(command: Command): Command {
     .option('--nodes <nodes>', 'over how many nodes (2), or over which (node1,node2)', parseNodes)
     .option('--exclusive', 'share its nodes with no other DRVM')
     .addOption(new Option('--policy <policy>', 'how to choose nodes').choices(['spread', 'pack']))
+    .option('--max-cpu <cpus>', 'up to so many vCPUs in all it may borrow', parseCpu)
     .option('--ceiling <amounts>', 'up to which it may borrow: cpu=4,memory=8Gi')
     .option('--require <traits>', 'traits that its nodes must have: ssd,arch=x64', words)
     .option('--forbid <traits>', 'traits that its nodes must not have', words)
@@ -58,7 +60,6 @@ export function addPlacementOptions(command: Command): Command {
 
 /** The body of a request; what was not said is left out. */
 export function placementBody(options: PlacementOptions): Record<string, unknown> {
-  const { ceiling } = options;
   return {
     tenant: options.tenant,
     cpu: options.cpu,
@@ -68,7 +69,7 @@ export function placementBody(options: PlacementOptions): Record<string, unknown
     nodes: options.nodes,
     exclusive: options.exclusive,
     policy: options.policy,
-    ceiling: ceiling === undefined ? undefined : parseAmounts(ceiling.split(',')),
+    ceiling: ceilingOf(options),
     require: options.require,
     forbid: options.forbid,
     tolerate: options.tolerate,
@@ -77,6 +78,12 @@ export function placementBody(options: PlacementOptions): Record<string, unknown
     antiAffinity: options.antiAffinity,
     devices: options.device,
   };
+}
+
+function ceilingOf({ ceiling, maxCpu }: PlacementOptions): Record<string, unknown> | undefined {
+  if (ceiling === undefined) return maxCpu === undefined ? undefined : { cpu: maxCpu };
+  const amounts = parseAmounts(ceiling.split(','));
+  return maxCpu === undefined ? amounts : { ...amounts, cpu: maxCpu };
 }
 
 /** Disk that was not said: a little on each node. */
