@@ -34,6 +34,8 @@ graphql(`
       tenant
       index
       cpu
+      ceilingCpu
+      heldCpu
       memoryMiB
       diskGiB
       exclusive

@@ -48,7 +48,10 @@ export const DrvmQuery = graphql(`
         id
         node
         index
+        isHome
         cpu
+        ceilingCpu
+        heldCpu
         memoryMiB
         diskGiB
         exclusive

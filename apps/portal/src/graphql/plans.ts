@@ -64,21 +64,3 @@ export const ApplyPlanMutation = graphql(`
     }
   }
 `);
-
-export const DrainNodeMutation = graphql(`
-  mutation DrainNode($name: String!) {
-    drainNode(name: $name) {
-      id
-      state
-    }
-  }
-`);
-
-export const RestoreNodeMutation = graphql(`
-  mutation RestoreNode($name: String!) {
-    restoreNode(name: $name) {
-      id
-      state
-    }
-  }
-`);

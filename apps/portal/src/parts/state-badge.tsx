@@ -23,6 +23,15 @@ const COLORS: Record<string, string> = {
   compensated: 'orange',
   pending: 'gray',
   skipped: 'gray',
+  on: 'teal',
+  'powering-off': 'blue',
+  'powering-on': 'blue',
+  joining: 'blue',
+  quarantined: 'red',
+  passed: 'teal',
+  accepted: 'teal',
+  firing: 'red',
+  resolved: 'teal',
 };
 
 /** The state of a node, DRVM, process or operation: a word, and a colour that only repeats it. */

@@ -20,6 +20,10 @@ export function useViewer(): Me['me'] {
 
 /** Supra-administrators and tenant administrators may create and delete DRVMs. */
 export const mayManageDrvms = (role: string): boolean => role === 'supra-admin' || role === 'tenant-admin';
+/** How nodes are switched and what the planners go by is for those who answer for the whole cluster. */
+export const seesPower = (role: string): boolean => role === 'supra-admin' || role === 'auditor';
+/** What was used is accounted to departments; members see only what they have now. */
+export const seesUsage = (role: string): boolean => role !== 'member';
 export const mayRunPrograms = (role: string): boolean => role !== 'auditor';
 
 /** Shows its children to who is signed in and sends everybody else to the sign-in page, which leads back here. */

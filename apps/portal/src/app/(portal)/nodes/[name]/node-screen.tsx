@@ -3,6 +3,7 @@ import {
   Anchor,
   Breadcrumbs,
   Group,
+  List,
   Paper,
   SimpleGrid,
   Skeleton,
@@ -13,16 +14,25 @@ import {
 } from '@mantine/core';
 import Link from 'next/link';
 import { useFormatter, useTranslations } from 'next-intl';
-import type { ReactNode } from 'react';
+import { type ReactNode, useCallback } from 'react';
 import { useQuery } from 'urql';
 import { NodeQuery } from '@/graphql/cluster';
+import { NodePowerQuery, NodeRulesQuery } from '@/graphql/node';
 import { METRICS, useAmounts } from '@/parts/amounts';
 import { Empty } from '@/parts/empty';
 import { LiveBadge } from '@/parts/live-badge';
+import { LoanNote } from '@/parts/loan-note';
 import { Meter } from '@/parts/meter';
+import { Section } from '@/parts/section';
 import { StateBadge } from '@/parts/state-badge';
+import { Tag } from '@/parts/tag';
 import { Trouble } from '@/parts/trouble';
 import { useLiveCluster } from '@/parts/use-live-cluster';
+import { useRepeated } from '@/parts/use-repeated';
+import { seesPower, useViewer } from '@/session/session';
+import { NodeActions } from './node-actions';
+
+const REFRESH_MS = 3_000;
 
 export function NodeScreen({ name }: { name: string }) {
   const t = useTranslations('node');
@@ -31,12 +41,28 @@ export function NodeScreen({ name }: { name: string }) {
   const { amount, bytes } = useAmounts();
   const [{ data, error }, again] = useQuery({ query: NodeQuery, variables: { name } });
   const { nodes, updatedAt } = useLiveCluster();
+  const viewer = useViewer();
+  const maySeePower = seesPower(viewer.role);
+  const [{ data: powered, error: powerError }, powerAgain] = useQuery({
+    query: NodePowerQuery,
+    variables: { node: name },
+    pause: !maySeePower,
+  });
+  const [{ data: ruled }, rulesAgain] = useQuery({ query: NodeRulesQuery, variables: { node: name } });
+  const refresh = useCallback(() => {
+    if (maySeePower) powerAgain({ requestPolicy: 'network-only' });
+    rulesAgain({ requestPolicy: 'network-only' });
+  }, [maySeePower, powerAgain, rulesAgain]);
+  useRepeated(refresh, REFRESH_MS);
 
   if (!data) return error ? <Trouble error={error} onRetry={() => again()} /> : <Skeleton h={320} />;
   if (!data.node)
     return <Empty title={t('none', { name })} hint={t('noneHint')} href="/" action={t('toCluster')} />;
   const detail = data.node;
   const node = nodes?.find((each) => each.id === detail.id) ?? detail;
+  const power = powered?.nodePower ?? null;
+  const rules = ruled?.nodeRules ?? null;
+  const watts = (value: number) => `${format.number(value, { maximumFractionDigits: 1 })} W`;
 
   return (
     <Stack gap="lg">
@@ -53,7 +79,17 @@ export function NodeScreen({ name }: { name: string }) {
           </Title>
           <StateBadge state={node.state} size="md" />
         </Group>
-        <LiveBadge updatedAt={updatedAt} />
+        <Group>
+          <LiveBadge updatedAt={updatedAt} />
+          {viewer.role === 'supra-admin' && (
+            <NodeActions
+              name={name}
+              state={node.state}
+              power={power?.state ?? null}
+              hasDriver={power !== null && power.driver !== 'none'}
+            />
+          )}
+        </Group>
       </Group>
       <SimpleGrid cols={{ base: 1, sm: 3 }}>
         {METRICS.map((metric) => (
@@ -101,7 +137,10 @@ export function NodeScreen({ name }: { name: string }) {
                     </Anchor>
                   </Table.Td>
                   <Table.Td>{slice.tenant}</Table.Td>
-                  <Table.Td className="numeric">{amount('cpu', slice.cpu)}</Table.Td>
+                  <Table.Td className="numeric">
+                    {amount('cpu', slice.cpu)}
+                    <LoanNote slice={slice} />
+                  </Table.Td>
                   <Table.Td className="numeric">{amount('memoryMiB', slice.memoryMiB)}</Table.Td>
                   <Table.Td className="numeric">{amount('diskGiB', slice.diskGiB)}</Table.Td>
                   <Table.Td className="numeric">{slice.processes}</Table.Td>
@@ -114,6 +153,94 @@ export function NodeScreen({ name }: { name: string }) {
           </Table>
         )}
       </Section>
+      {maySeePower && (
+        <Section title={t('power')}>
+          {powerError && !power ? (
+            <Trouble error={powerError} onRetry={refresh} />
+          ) : !power ? (
+            <Skeleton h={80} />
+          ) : (
+            <Table variant="vertical" layout="fixed">
+              <Table.Tbody>
+                <Row
+                  name={t('state')}
+                  value={
+                    <Group gap="xs">
+                      <StateBadge state={power.state} />
+                      <Text size="sm">{power.reason}</Text>
+                    </Group>
+                  }
+                />
+                <Row
+                  name={t('draw')}
+                  value={t('drawWords', {
+                    watts: watts(power.watts),
+                    idle: watts(power.idleWatts),
+                    full: watts(power.fullWatts),
+                    source: t(`sources.${power.source}`),
+                  })}
+                />
+                <Row name={t('driver')} value={power.driver === 'none' ? t('noDriver') : power.driver} />
+                <Row name={t('automatic')} value={t(power.automatic ? 'automaticYes' : 'automaticNo')} />
+              </Table.Tbody>
+            </Table>
+          )}
+        </Section>
+      )}
+      {rules && (
+        <Section title={t('rules')}>
+          <Table variant="vertical" layout="fixed">
+            <Table.Tbody>
+              <Row
+                name={t('place')}
+                value={
+                  rules.site || rules.rack
+                    ? [rules.site, rules.rack].filter(Boolean).join(' / ')
+                    : t('noPlace')
+                }
+              />
+              <Row
+                name={t('taints')}
+                value={<Tags words={rules.taints} color="orange" none={t('noTaints')} />}
+              />
+              <Row
+                name={t('traits')}
+                value={<Tags words={[...rules.set, ...rules.found]} color="blue" none={t('noLabels')} />}
+              />
+              <Row
+                name={t('burnIn')}
+                value={
+                  <Stack gap={4} align="flex-start">
+                    <Group gap="xs">
+                      <StateBadge state={rules.probation} />
+                      {rules.checkedAt && (
+                        <Text size="xs" c="dimmed">
+                          {format.dateTime(new Date(rules.checkedAt), {
+                            dateStyle: 'short',
+                            timeStyle: 'medium',
+                          })}
+                        </Text>
+                      )}
+                    </Group>
+                    {rules.checks.length > 0 && (
+                      <details>
+                        <summary>{t('checks', { count: rules.checks.length })}</summary>
+                        <List size="sm" mt={4}>
+                          {rules.checks.map((check) => (
+                            <List.Item key={check.name}>
+                              <b>{check.name}</b>: {t(check.passed ? 'passed' : 'notPassed')} · {check.detail}
+                            </List.Item>
+                          ))}
+                        </List>
+                      </details>
+                    )}
+                  </Stack>
+                }
+              />
+            </Table.Tbody>
+          </Table>
+        </Section>
+      )}
       <Section title={t('about')}>
         <Table variant="vertical" layout="fixed">
           <Table.Tbody>
@@ -186,18 +313,20 @@ export function NodeScreen({ name }: { name: string }) {
   );
 }
 
-function Section({ title, children }: { title: string; children: ReactNode }) {
+function Tags({ words, color, none }: { words: string[]; color: string; none: string }) {
+  if (words.length === 0) return none;
   return (
-    <Paper className="card" p="md" radius="md" component="section" style={{ overflow: 'auto' }}>
-      <Title order={2} fz={16} mb="xs">
-        {title}
-      </Title>
-      {children}
-    </Paper>
+    <Group gap={6}>
+      {words.map((word) => (
+        <Tag key={word} color={color}>
+          {word}
+        </Tag>
+      ))}
+    </Group>
   );
 }
 
-function Row({ name, value }: { name: string; value: string }) {
+function Row({ name, value }: { name: string; value: ReactNode }) {
   return (
     <Table.Tr>
       <Table.Th w={180} scope="row">
