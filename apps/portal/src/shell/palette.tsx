@@ -7,7 +7,7 @@ import { useTranslations } from 'next-intl';
 import { useQuery } from 'urql';
 import { PaletteQuery } from '@/graphql/palette';
 import { mayManageDrvms, useViewer } from '@/session/session';
-import { PLACES } from './places';
+import { placesFor } from './places';
 
 /** Goes anywhere and finds nodes and DRVMs by name: Ctrl or Cmd with K. Loaded when it is first wanted. */
 export function Palette({ store }: { store: Parameters<typeof Spotlight>[0]['store'] }) {
@@ -19,7 +19,7 @@ export function Palette({ store }: { store: Parameters<typeof Spotlight>[0]['sto
   const [{ data }] = useQuery({ query: PaletteQuery, requestPolicy: 'cache-and-network' });
   const state = (word: string) => (tStates.has(word) ? tStates(word) : word);
 
-  const places: SpotlightActionData[] = PLACES.map(({ href, key, icon: Icon }) => ({
+  const places: SpotlightActionData[] = placesFor(viewer.role).map(({ href, key, icon: Icon }) => ({
     id: `place-${key}`,
     label: tShell(key),
     leftSection: <Icon size={18} aria-hidden />,

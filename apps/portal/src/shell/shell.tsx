@@ -9,8 +9,9 @@ import type { ReactNode } from 'react';
 import { useMutation } from 'urql';
 import { LogoutMutation } from '@/graphql/session';
 import { useViewer } from '@/session/session';
+import { AlertBell } from './alert-bell';
 import { Logo } from './logo';
-import { PLACES } from './places';
+import { placesFor } from './places';
 import { Preferences } from './preferences';
 import { Shortcuts } from './shortcuts';
 
@@ -47,6 +48,7 @@ export function Shell({ children }: { children: ReactNode }) {
           </Group>
           <Group gap="xs" wrap="nowrap">
             <Shortcuts />
+            <AlertBell />
             <Preferences />
             <Menu position="bottom-end" withinPortal>
               <Menu.Target>
@@ -74,7 +76,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="xs" aria-label={t('navigation')}>
-        {PLACES.map(({ href, key, icon: Icon }) => (
+        {placesFor(viewer.role).map(({ href, key, icon: Icon }) => (
           <NavLink
             key={href}
             component={Link}

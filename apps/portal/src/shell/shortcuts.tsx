@@ -6,7 +6,8 @@ import dynamic from 'next/dynamic';
 import { useRouter } from 'next/navigation';
 import { useTranslations } from 'next-intl';
 import { useEffect, useRef, useState } from 'react';
-import { PLACES } from './places';
+import { useViewer } from '@/session/session';
+import { placesFor } from './places';
 
 const LazyPalette = dynamic(() => import('./lazy-palette').then((loaded) => loaded.LazyPalette), {
   ssr: false,
@@ -27,6 +28,7 @@ export function Shortcuts() {
   const t = useTranslations('palette');
   const tShell = useTranslations('shell');
   const router = useRouter();
+  const { role } = useViewer();
   const [wanted, setWanted] = useState(0);
   const [isSheetOpen, sheet] = useDisclosure();
   const goneSince = useRef(0);
@@ -44,13 +46,13 @@ export function Shortcuts() {
         goneSince.current = event.timeStamp;
         return;
       }
-      const place = PLACES.find(({ letter }) => letter === event.key);
+      const place = placesFor(role).find(({ letter }) => letter === event.key);
       if (place && event.timeStamp - goneSince.current < SEQUENCE_MS) router.push(place.href);
       goneSince.current = 0;
     };
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);
-  }, [router, sheet]);
+  }, [role, router, sheet]);
 
   return (
     <>
@@ -81,7 +83,7 @@ export function Shortcuts() {
               </Table.Td>
               <Table.Td>{t('open')}</Table.Td>
             </Table.Tr>
-            {PLACES.map(({ key, letter }) => (
+            {placesFor(role).map(({ key, letter }) => (
               <Table.Tr key={key}>
                 <Table.Td>
                   <Kbd>g</Kbd> <Kbd>{letter}</Kbd>

@@ -1,0 +1,29 @@
+import { graphql } from '@/gen';
+
+export const UsageQuery = graphql(`
+  query UsageOf($by: String!, $from: String, $to: String) {
+    usage(by: $by, from: $from, to: $to) {
+      from
+      to
+      items {
+        tenant
+        drvm
+        day
+        coreHours
+        usedCoreHours
+        memoryGiBHours
+        usedMemoryGiBHours
+        diskGiBHours
+        energyKWh
+      }
+      total {
+        coreHours
+        usedCoreHours
+        memoryGiBHours
+        usedMemoryGiBHours
+        diskGiBHours
+        energyKWh
+      }
+    }
+  }
+`);
