@@ -61,7 +61,7 @@ export const DrvmQuery = graphql(`
         usedMemoryMiB
         processes
       }
-      operations(first: 8) {
+      operations(first: 20) {
         id
         kind
         state

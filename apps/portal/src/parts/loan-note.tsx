@@ -6,8 +6,10 @@ import { useAmounts } from './amounts';
 /** What a slice lends or borrows of CPU now, and up to where it may; nothing where neither is so. */
 export function LoanNote({
   slice: { cpu, heldCpu, ceilingCpu },
+  color = 'dimmed',
 }: {
   slice: { cpu: number; heldCpu: number; ceilingCpu: number };
+  color?: string;
 }) {
   const t = useTranslations('loans');
   const { amount } = useAmounts();
@@ -18,7 +20,7 @@ export function LoanNote({
   ].filter((each) => each !== null);
   if (words.length === 0) return null;
   return (
-    <Text size="xs" c="dimmed" component="div">
+    <Text size="xs" c={color} component="div">
       {words.join(' · ')}
     </Text>
   );

@@ -5,6 +5,7 @@ import { useTranslations } from 'next-intl';
 import type { CSSProperties } from 'react';
 import type { ClusterFieldsFragment } from '@/gen/graphql';
 import { type Metric, share, useAmounts } from '@/parts/amounts';
+import { LoanNote } from '@/parts/loan-note';
 import { Meter } from '@/parts/meter';
 import { StateBadge } from '@/parts/state-badge';
 import classes from './cluster-map.module.css';
@@ -117,6 +118,7 @@ export function ClusterMap({ nodes, metric }: { nodes: ClusterFieldsFragment[]; 
                           {metric === 'diskGiB' ? '' : `${t('inUse', { used: amount(metric, used) })} · `}
                           {t('processes', { count: slice.processes })}
                         </span>
+                        {metric === 'cpu' && <LoanNote slice={slice} color="inherit" />}
                         {slice.state !== 'running' && <StateBadge state={slice.state} size="xs" />}
                       </Link>
                     </Table.Td>

@@ -12,7 +12,14 @@ import {
   Text,
   Title,
 } from '@mantine/core';
-import { IconChevronDown, IconPlayerPlay, IconPlayerStop, IconTrash } from '@tabler/icons-react';
+import {
+  IconArrowsMaximize,
+  IconChevronDown,
+  IconPlayerPlay,
+  IconPlayerStop,
+  IconTrash,
+} from '@tabler/icons-react';
+import dynamic from 'next/dynamic';
 import Link from 'next/link';
 import { useTranslations } from 'next-intl';
 import { useEffect, useState } from 'react';
@@ -28,6 +35,7 @@ import {
 import { useAmounts } from '@/parts/amounts';
 import { Empty } from '@/parts/empty';
 import { LiveBadge } from '@/parts/live-badge';
+import { LoanNote } from '@/parts/loan-note';
 import { Meter } from '@/parts/meter';
 import { notifyFailure } from '@/parts/notify';
 import { OperationProgress } from '@/parts/operation-progress';
@@ -41,6 +49,14 @@ import { ProcessTable } from './process-table';
 import { RunForm } from './run-form';
 
 const REFRESH_MS = 2_000;
+/** Loaded when they are wanted: the chart library and the dialog are no part of the first look. */
+const HistoryPanel = dynamic(() => import('./history-panel').then((loaded) => loaded.HistoryPanel), {
+  ssr: false,
+  loading: () => <Skeleton h={300} />,
+});
+const ResizeDialog = dynamic(() => import('./resize-dialog').then((loaded) => loaded.ResizeDialog), {
+  ssr: false,
+});
 
 export function DrvmScreen({ name, id }: { name: string; id: string | null }) {
   const t = useTranslations('drvm');
@@ -65,6 +81,7 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
   const [chosenPid, setChosenPid] = useState<number | null>(null);
   const [migrating, setMigrating] = useState<number | null>(null);
   const [isDeleting, setDeleting] = useState(false);
+  const [isResizing, setResizing] = useState(false);
   const [operation, setOperation] = useState<string | null>(null);
   const [, start] = useMutation(StartDrvmMutation);
   const [, stop] = useMutation(StopDrvmMutation);
@@ -132,6 +149,12 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
                 <Menu.Item leftSection={<IconPlayerStop size={16} aria-hidden />} onClick={stopDrvm}>
                   {t('stop')}
                 </Menu.Item>
+                <Menu.Item
+                  leftSection={<IconArrowsMaximize size={16} aria-hidden />}
+                  onClick={() => setResizing(true)}
+                >
+                  {t('resize')}
+                </Menu.Item>
                 <Menu.Divider />
                 <Menu.Item
                   color="red"
@@ -150,11 +173,19 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
         {drvm.slices.map((slice) => (
           <Paper key={slice.id} className="card" p="md" radius="md">
             <Group justify="space-between" mb={6}>
-              <Text fw={600}>{slice.node}</Text>
+              <Group gap={6}>
+                <Text fw={600}>{slice.node}</Text>
+                {slice.isHome && (
+                  <Text size="xs" c="dimmed" title={t('homeHint')}>
+                    {t('home')}
+                  </Text>
+                )}
+              </Group>
               <StateBadge state={slice.state} size="xs" />
             </Group>
             <Stack gap={8}>
               <Meter metric="cpu" label={t('cpu')} capacity={slice.cpu} used={slice.usedCpu} />
+              <LoanNote slice={slice} />
               <Meter
                 metric="memoryMiB"
                 label={t('memory')}
@@ -187,6 +218,7 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
           onMigrate={setMigrating}
         />
       </Paper>
+      <HistoryPanel drvm={drvm.id} operations={drvm.operations} />
       {shownPid !== null && (
         <OutputPanel
           key={`${drvm.id}/${shownPid}`}
@@ -202,6 +234,7 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
         slices={drvm.slices}
         onClose={() => setMigrating(null)}
       />
+      {isResizing && <ResizeDialog drvm={drvm} onClose={() => setResizing(false)} />}
       <DeleteDialog
         name={drvm.name}
         isOpen={isDeleting}
