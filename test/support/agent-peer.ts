@@ -39,7 +39,8 @@ export class AgentPeer {
   readonly specs = new Map<string, ContainerSpec>();
   readonly calls: { method: AgentMethod; drvmId: string | undefined }[] = [];
   /** Called before a method does its work; what it throws is the answer, what it waits for delays it. */
-  before: (method: AgentMethod, drvmId: string | undefined) => void | Promise<void> = () => undefined;
+  before: (method: AgentMethod, drvmId: string | undefined, params: unknown) => void | Promise<void> = () =>
+    undefined;
   containerCall: ContainerCall = (_, method) => {
     throw new DrvsError('NotFound', `no ${method} here`);
   };
@@ -170,7 +171,7 @@ export class AgentPeer {
   async #serve(method: AgentMethod, raw: unknown, context: RpcContext): Promise<unknown> {
     const drvmId = (raw as { drvmId?: string }).drvmId;
     if (method !== 'container.call' && method !== 'drvm.list') this.calls.push({ method, drvmId });
-    await this.before(method, drvmId);
+    await this.before(method, drvmId, raw);
     switch (method) {
       case 'drvm.prepare': {
         const { drvmId: id, index } = AgentMethods[method].params.parse(raw);

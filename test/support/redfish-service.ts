@@ -66,18 +66,20 @@ export class RedfishService {
     const body = text === '' ? {} : (JSON.parse(text) as Json);
     if (this.faults.has('busy') && this.#busyLeft > 0 && path !== '/redfish/v1') {
       this.#busyLeft--;
-      return this.#send(response, 503, error('ServiceTemporarilyUnavailable', 'The service is busy.'), {
+      this.#send(response, 503, error('ServiceTemporarilyUnavailable', 'The service is busy.'), {
         'retry-after': '1',
       });
+      return;
     }
     if (path === '/redfish/v1' && request.method === 'GET') return this.#send(response, 200, ROOT);
     if (path === '/redfish/v1/SessionService/Sessions' && request.method === 'POST') {
       return this.#login(response, body);
     }
     if (!this.#isKnown(request)) {
-      return this.#send(response, 401, error('NoValidSession', 'There is no valid session established.'), {
+      this.#send(response, 401, error('NoValidSession', 'There is no valid session established.'), {
         'www-authenticate': 'Basic realm="redfish"',
       });
+      return;
     }
     const session = /^\/redfish\/v1\/SessionService\/Sessions\/(\w+)$/.exec(path)?.[1];
     if (session !== undefined && request.method === 'DELETE') {
@@ -87,49 +89,56 @@ export class RedfishService {
     }
     if (path === '/redfish/v1/Systems') {
       const members = this.systems.map((id) => ({ '@odata.id': `/redfish/v1/Systems/${id}` }));
-      return this.#send(response, 200, {
+      this.#send(response, 200, {
         '@odata.type': '#ComputerSystemCollection.ComputerSystemCollection',
         'Members@odata.count': members.length,
         Members: members,
       });
+      return;
     }
     const id = /^\/redfish\/v1\/Systems\/(\w+)/.exec(path)?.[1];
     if (id !== undefined && this.systems.includes(id)) {
       if (path.endsWith('/Actions/ComputerSystem.Reset')) return this.#reset(request, response, body);
       if (path.endsWith('/ResetActionInfo')) {
-        return this.#send(response, 200, {
+        this.#send(response, 200, {
           '@odata.type': '#ActionInfo.v1_3_0.ActionInfo',
           Parameters: [{ Name: 'ResetType', Required: true, AllowableValues: this.allowable }],
         });
+        return;
       }
-      return this.#send(response, 200, this.#system(id), { etag: this.#etag() });
+      this.#send(response, 200, this.#system(id), { etag: this.#etag() });
+      return;
     }
     if (path === '/redfish/v1/Chassis/1') {
-      return this.#send(response, 200, {
+      this.#send(response, 200, {
         '@odata.type': '#Chassis.v1_21_0.Chassis',
         Power: { '@odata.id': '/redfish/v1/Chassis/1/Power' },
       });
+      return;
     }
     if (path === '/redfish/v1/Chassis/1/Power') {
-      return this.#send(response, 200, {
+      this.#send(response, 200, {
         '@odata.type': '#Power.v1_7_1.Power',
         PowerControl: [{ MemberId: '0', PowerConsumedWatts: this.watts }],
       });
+      return;
     }
-    return this.#send(
+    this.#send(
       response,
       404,
       error('ResourceMissingAtURI', `The resource at the URI ${path} was not found.`),
     );
+    return;
   }
 
   #login(response: ServerResponse, { UserName, Password }: Json): void {
     if (UserName !== RedfishService.user || Password !== RedfishService.password) {
-      return this.#send(
+      this.#send(
         response,
         401,
         error('ResourceAtUriUnauthorized', 'The user name or the password is wrong.'),
       );
+      return;
     }
     const id = randomBytes(8).toString('hex');
     this.sessions.add(id);
@@ -176,19 +185,22 @@ export class RedfishService {
 
   #reset(request: IncomingMessage, response: ServerResponse, { ResetType }: Json): void {
     if (this.faults.has('forbidden')) {
-      return this.#send(response, 403, error('InsufficientPrivilege', 'The account has too few privileges.'));
+      this.#send(response, 403, error('InsufficientPrivilege', 'The account has too few privileges.'));
+      return;
     }
     this.beforeReset();
     const match = request.headers['if-match'];
     if (match !== undefined && match !== this.#etag()) {
-      return this.#send(response, 412, error('PreconditionFailed', 'The ETag did not match.'));
+      this.#send(response, 412, error('PreconditionFailed', 'The ETag did not match.'));
+      return;
     }
     if (typeof ResetType !== 'string' || !this.allowable.includes(ResetType)) {
-      return this.#send(
+      this.#send(
         response,
         400,
         error('ActionParameterNotSupported', `The value ${ResetType} is not supported.`),
       );
+      return;
     }
     this.resets.push(ResetType);
     this.power = ResetType === 'ForceOff' || ResetType === 'GracefulShutdown' ? 'Off' : 'On';

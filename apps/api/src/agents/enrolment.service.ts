@@ -76,7 +76,10 @@ export class EnrolmentService {
     const known = await tx.node.findUnique({ where: { name }, select: { id: true, lastSeenAt: true } });
     const shared = { credentialHash, inventory: asJson(inventory), agentVersion: inventory.agentVersion };
     if (!known) {
-      const { id } = await tx.node.create({ data: { name, ...shared, probation: 'pending' }, select: { id: true } });
+      const { id } = await tx.node.create({
+        data: { name, ...shared, probation: 'pending' },
+        select: { id: true },
+      });
       await applyInventory(tx, id, inventory);
       return id;
     }

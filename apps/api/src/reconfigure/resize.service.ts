@@ -162,7 +162,7 @@ export class ResizeService {
       where: { id: drvmId },
       include: WITH_SPEC,
     });
-    if (!drvm || drvm.wantedState !== 'running' || drvm.authorityCertificate === null) return null;
+    if (drvm?.wantedState !== 'running' || drvm.authorityCertificate === null) return null;
     const home = homeSliceOf(drvm);
     const { result } = await this.links.callContainer(
       { id: home.nodeId, name: home.node.name },

@@ -16,7 +16,15 @@ import type { Log } from '../log.js';
 import type { Privileges } from '../namespaces/privileges.js';
 import { ContainerLink, type ContainerStatus, type LinkHooks } from './container-link.js';
 import type { DrvmStore, Place, Runtime } from './drvm-store.js';
-import { bootId, findContainers, isAlive, type ProcessIdentity, readIo, readStat, signal } from './host-processes.js';
+import {
+  bootId,
+  findContainers,
+  isAlive,
+  type ProcessIdentity,
+  readIo,
+  readStat,
+  signal,
+} from './host-processes.js';
 import { CONTAINER_PIDS_MAX, containerCommand, describeIsolation } from './launch.js';
 import type { PortHolder } from './ports.js';
 import { RestartPolicy } from './restart-policy.js';
