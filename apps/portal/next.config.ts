@@ -14,4 +14,8 @@ const config: NextConfig = {
   experimental: { optimizePackageImports: ['@mantine/core', '@mantine/hooks', '@tabler/icons-react'] },
 };
 
-export default createNextIntlPlugin('./src/i18n/request.ts')(config);
+export default createNextIntlPlugin({
+  requestConfig: './src/i18n/request.ts',
+  // Messages are taken apart when the portal is built, so that the browser needs no parser for them.
+  experimental: { messages: { path: './src/messages', format: 'json', locales: 'infer', precompile: true } },
+})(config);

@@ -1,8 +1,13 @@
+import { readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
 import type { ProcessRow } from '@drvs/contracts';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { axeViolations, keepScreenshot, launchBrowser, signIn } from '../support/browser.js';
 import { eventually, type Stack, startStack } from '../support/stack.js';
+
+/** What a route may need before it works: the scripts that its page names, packed as they are sent. */
+const FIRST_LOAD_JS_MAX = 230 * 1024;
 
 interface Person {
   name: string;
@@ -164,6 +169,98 @@ describe('the portal, in a real browser on the real stack', () => {
     await stack.json('node', 'restore', node);
   }, 120_000);
 
+  it('drains a node by its button, and brings back what left it', async () => {
+    const page = await open(supra);
+    await page.goto(`${stack.url}/nodes/node2`);
+    const dialog = page.getByRole('dialog');
+    const done = dialog.locator('[role=status][data-state=succeeded]');
+    await page.getByRole('button', { name: 'Drain' }).click();
+    await dialog.getByText('node2 is closed to what is new').waitFor();
+    await dialog.getByRole('button', { name: 'Drain' }).click();
+    await done.waitFor({ timeout: 90_000 });
+    await keepScreenshot(page, 'node-drained-light-en');
+    await dialog.getByRole('button', { name: 'Close' }).last().click();
+    await page.getByRole('button', { name: 'Restore' }).click();
+    await dialog.getByRole('radio', { name: 'Comes back' }).check();
+    await dialog.getByRole('button', { name: 'Restore' }).click();
+    await done.waitFor({ timeout: 90_000 });
+    await dialog.getByRole('button', { name: 'Close' }).last().click();
+    await page.getByRole('button', { name: 'Drain' }).waitFor();
+    await page.getByRole('button', { name: 'Power off' }).click();
+    await dialog.getByText('It is not drained').waitFor();
+    expect(await dialog.getByRole('button', { name: 'Power off' }).isDisabled()).toBe(true);
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+  }, 240_000);
+
+  it('resizes a DRVM that runs, after a look at what would come of it', async () => {
+    const page = await open(supra);
+    await page.goto(`${stack.url}/drvms/aula`);
+    await page.getByRole('button', { name: 'Actions' }).click();
+    await page.getByRole('menuitem', { name: 'Resize…' }).click();
+    const dialog = page.getByRole('dialog');
+    const resize = dialog.getByRole('button', { name: 'Resize' });
+    expect(await resize.isDisabled()).toBe(true);
+    await dialog.getByLabel('CPU', { exact: true }).fill('0.75');
+    await dialog.getByRole('region', { name: 'What would happen' }).getByRole('listitem').first().waitFor();
+    await keepScreenshot(page, 'resize-light-en');
+    expect(await axeViolations(page)).toEqual([]);
+    await resize.click();
+    await dialog.locator('[role=status][data-state=succeeded]').waitFor({ timeout: 90_000 });
+    await dialog.getByRole('button', { name: 'Close' }).last().click();
+    const { slices } = await stack.json<{ slices: { cpu: number }[] }>('drvm', 'show', 'aula');
+    expect(slices.reduce((sum, { cpu }) => sum + cpu, 0)).toBeCloseTo(0.75);
+    await page.getByRole('img', { name: /^CPU used.* over the last hour/ }).waitFor();
+  }, 150_000);
+
+  it('changes what the planners go by, and says what contradicts itself', async () => {
+    const page = await open(supra);
+    await page.goto(`${stack.url}/energy`);
+    await page.getByRole('heading', { name: 'What the planners go by' }).waitFor();
+    await page.getByRole('radiogroup', { name: 'Consolidate' }).getByText('Off', { exact: true }).click();
+    await page.getByLabel('Nodes are filled up to').fill('95');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText(/the policy contradicts itself/).waitFor();
+    expect(await page.getByLabel('Nodes are filled up to').inputValue()).toBe('95 %');
+    await page.getByLabel('Nodes are filled up to').fill('70');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('The planners go by this now').waitFor();
+    await page.getByText('Last changed by').waitFor();
+    await keepScreenshot(page, 'energy-light-en');
+  }, 60_000);
+
+  it('tells of an alert in the header, and keeps it quiet when told', async () => {
+    await stack.json('alert', 'create', 'always', '--metric', 'node.memory', '--below', '101');
+    const page = await open(supra);
+    const bell = page.getByRole('link', { name: /^\d+ alerts? (is|are) firing$/ });
+    await eventually('it fires', async () => {
+      await page.reload();
+      await page.getByRole('link', { name: /alerts? (is|are) firing$/ }).waitFor();
+      await page.waitForTimeout(1_000);
+      return (await bell.count()) > 0;
+    });
+    await bell.click();
+    await page
+      .getByRole('row', { name: /always/ })
+      .first()
+      .waitFor();
+    await keepScreenshot(page, 'alerts-light-en');
+    await page.getByRole('button', { name: /^Silence always · node\/node1/ }).click();
+    await page.getByRole('menuitem', { name: 'for an hour' }).click();
+    await page.getByRole('button', { name: /^Be told again of always · node\/node1/ }).waitFor();
+  }, 120_000);
+
+  it('shows usage, which may be taken along as CSV', async () => {
+    const page = await open(supra);
+    await page.goto(`${stack.url}/usage`);
+    await page.getByRole('row', { name: /^demo/ }).waitFor();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: 'Export as CSV' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('usage-tenant-month.csv');
+    expect(await readFile(await download.path(), 'utf8')).toMatch(/demo/);
+  }, 60_000);
+
   it('adds a department and a person, whose password is shown once', async () => {
     const page = await open(supra);
     await page.goto(`${stack.url}/departments`);
@@ -213,6 +310,11 @@ describe('the portal, in a real browser on the real stack', () => {
     '/drvms/aula',
     '/drvms/new',
     '/plans',
+    '/energy',
+    '/usage',
+    '/usage?by=drvm&span=week',
+    '/alerts',
+    '/alerts?state=resolved',
     '/operations',
     '/activity',
     '/departments',
@@ -229,10 +331,36 @@ describe('the portal, in a real browser on the real stack', () => {
       for (const path of screens) {
         await page.goto(`${stack.url}${path}`);
         await page.getByRole('heading', { level: 1 }).waitFor();
-        await keepScreenshot(page, `all${path.replaceAll('/', '-')}-${colorScheme}-${locale.slice(0, 2)}`);
+        await keepScreenshot(page, `all${path.replaceAll(/\W/g, '-')}-${colorScheme}-${locale.slice(0, 2)}`);
         expect({ path, violations: await axeViolations(page) }).toEqual({ path, violations: [] });
       }
       expect([...hosts]).toEqual([new URL(stack.url).host]);
     }, 120_000);
   }
+
+  it('needs few scripts for the first look at any screen', async () => {
+    const sizes = new Map<string, number>();
+    const sizeOf = async (script: string): Promise<number> => {
+      const known = sizes.get(script);
+      if (known !== undefined) return known;
+      const size = gzipSync(await (await fetch(`${stack.url}${script}`)).bytes()).byteLength;
+      sizes.set(script, size);
+      return size;
+    };
+    const tooLarge: string[] = [];
+    for (const path of screens) {
+      const html = await (await fetch(`${stack.url}${path}`)).text();
+      const scripts = new Set(
+        [...html.matchAll(/<script\b[^>]*\bsrc="(\/_next\/[^"]+\.js[^"]*)"[^>]*>/g)]
+          .filter(([tag]) => !/nomodule/i.test(tag))
+          .map(([, script]) => script!),
+      );
+      expect(scripts.size).toBeGreaterThan(0);
+      let sum = 0;
+      for (const script of scripts) sum += await sizeOf(script);
+      console.info(`${path}: ${Math.round(sum / 1024)} KiB of JavaScript, packed`);
+      if (sum > FIRST_LOAD_JS_MAX) tooLarge.push(`${path}: ${sum}`);
+    }
+    expect(tooLarge).toEqual([]);
+  }, 60_000);
 });

@@ -1,23 +1,18 @@
 'use client';
-import { Button, Center, Paper, Stack, Text, Title } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 
-/** A page that broke: says so plainly and offers the way back. */
+/** A page that broke: says so plainly and offers the way back, with nothing that could break too. */
 export default function PageBroke({ error, reset }: { error: Error; reset: () => void }) {
   const t = useTranslations('errors');
   return (
-    <Center mih="60vh" p="md">
-      <Paper className="card" p="xl" radius="md" role="alert">
-        <Stack align="flex-start">
-          <Title order={1} fz={22}>
-            {t('broke')}
-          </Title>
-          <Text size="sm" c="dimmed">
-            {error.message}
-          </Text>
-          <Button onClick={reset}>{t('retry')}</Button>
-        </Stack>
-      </Paper>
-    </Center>
+    <main className="plain">
+      <div className="card" role="alert">
+        <h1>{t('broke')}</h1>
+        <p>{error.message}</p>
+        <button type="button" onClick={reset}>
+          {t('retry')}
+        </button>
+      </div>
+    </main>
   );
 }

@@ -2,12 +2,12 @@ import '@mantine/core/styles.css';
 import '@mantine/notifications/styles.css';
 import './global.css';
 import { ColorSchemeScript, MantineProvider, mantineHtmlProps } from '@mantine/core';
-import { Notifications } from '@mantine/notifications';
 import type { Metadata, Viewport } from 'next';
 import { NextIntlClientProvider } from 'next-intl';
 import { getLocale } from 'next-intl/server';
 import type { ReactNode } from 'react';
 import { GraphqlProvider } from '@/graphql/provider';
+import { LazyNotices } from '@/parts/lazy-notices';
 import { theme } from './theme';
 
 export const metadata: Metadata = {
@@ -26,7 +26,7 @@ export default async function RootLayout({ children }: { children: ReactNode }) 
       <body>
         <NextIntlClientProvider>
           <MantineProvider theme={theme} defaultColorScheme="auto">
-            <Notifications position="top-right" />
+            <LazyNotices />
             <GraphqlProvider>{children}</GraphqlProvider>
           </MantineProvider>
         </NextIntlClientProvider>

@@ -1,12 +1,14 @@
-import { Center } from '@mantine/core';
 import { getTranslations } from 'next-intl/server';
-import { Empty } from '@/parts/empty';
 
 export default async function NotFound() {
   const t = await getTranslations('notFound');
   return (
-    <Center mih="100vh" p="md" component="main">
-      <Empty title={t('title')} hint={t('hint')} href="/" action={t('home')} />
-    </Center>
+    <main className="plain">
+      <div className="card">
+        <h1>{t('title')}</h1>
+        <p>{t('hint')}</p>
+        <a href="/">{t('home')}</a>
+      </div>
+    </main>
   );
 }

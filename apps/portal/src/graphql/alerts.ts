@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/alerts';
 
 export const AlertsQuery = graphql(`
   query Alerts($first: Int, $state: String) {

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/cluster';
 
 graphql(`
   fragment ClusterFields on Node {

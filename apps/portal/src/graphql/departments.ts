@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/departments';
 
 export const DepartmentsQuery = graphql(`
   query Departments {

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/drvm';
 
 export const DrvmsQuery = graphql(`
   query Drvms {

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/energy';
 
 export const EnergyQuery = graphql(`
   query Energy {

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/events';
 
 graphql(`
   fragment EventFields on Event {

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/node';
 
 export const NodePowerQuery = graphql(`
   query NodePowerState($node: String!) {

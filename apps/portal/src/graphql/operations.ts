@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/operations';
 
 graphql(`
   fragment OperationFields on Operation {

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/palette';
 
 /** What the command palette finds by name. */
 export const PaletteQuery = graphql(`

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/plans';
 
 graphql(`
   fragment PlanFields on ClusterPlan {

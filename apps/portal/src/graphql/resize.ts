@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/resize';
 
 export const PlanResizeMutation = graphql(`
   mutation PlanResize($id: ID!, $input: ResizeDrvmInput!) {

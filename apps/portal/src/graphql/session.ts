@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/session';
 
 export const MeQuery = graphql(`
   query Me {

@@ -1,4 +1,4 @@
-import { graphql } from '@/gen';
+import { graphql } from '@/gen/usage';
 
 export const UsageQuery = graphql(`
   query UsageOf($by: String!, $from: String, $to: String) {

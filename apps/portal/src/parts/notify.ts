@@ -1,11 +1,11 @@
-import { notifications } from '@mantine/notifications';
+import type { NotificationData } from '@mantine/notifications';
 import type { CombinedError } from 'urql';
 import { said } from './errors';
 
 /** A failed action, said beside what the user was doing; nothing typed is lost. */
 export function notifyFailure(title: string, error: CombinedError): void {
   const { message, hint } = said(error);
-  notifications.show({
+  show({
     color: 'red',
     title,
     message: hint ? `${message} ${hint}` : message,
@@ -14,5 +14,10 @@ export function notifyFailure(title: string, error: CombinedError): void {
 }
 
 export function notifyDone(title: string, message = ''): void {
-  notifications.show({ color: 'teal', title, message, autoClose: 5_000 });
+  show({ color: 'teal', title, message, autoClose: 5_000 });
+}
+
+/** The library comes with the first that is told. */
+function show(notice: NotificationData): void {
+  void import('@mantine/notifications').then(({ notifications }) => notifications.show(notice));
 }

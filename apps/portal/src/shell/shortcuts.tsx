@@ -1,5 +1,5 @@
 'use client';
-import { ActionIcon, Kbd, Modal, Table, Tooltip } from '@mantine/core';
+import { ActionIcon, Tooltip } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
 import dynamic from 'next/dynamic';
@@ -12,6 +12,7 @@ import { placesFor } from './places';
 const LazyPalette = dynamic(() => import('./lazy-palette').then((loaded) => loaded.LazyPalette), {
   ssr: false,
 });
+const KeySheet = dynamic(() => import('./key-sheet').then((loaded) => loaded.KeySheet), { ssr: false });
 /** After `g`, the letter of a place must come within this. */
 const SEQUENCE_MS = 1_500;
 
@@ -26,7 +27,6 @@ function isWriting(target: EventTarget | null): boolean {
 /** The search button of the header, with all that is reached by keys alone: palette, `g` and a letter, `?`. */
 export function Shortcuts() {
   const t = useTranslations('palette');
-  const tShell = useTranslations('shell');
   const router = useRouter();
   const { role } = useViewer();
   const [wanted, setWanted] = useState(0);
@@ -69,37 +69,7 @@ export function Shortcuts() {
         </ActionIcon>
       </Tooltip>
       {wanted > 0 && <LazyPalette wanted={wanted} />}
-      <Modal
-        opened={isSheetOpen}
-        onClose={sheet.close}
-        title={t('keys')}
-        closeButtonProps={{ 'aria-label': t('close') }}
-      >
-        <Table>
-          <Table.Tbody>
-            <Table.Tr>
-              <Table.Td>
-                <Kbd>Ctrl</Kbd> <Kbd>K</Kbd>
-              </Table.Td>
-              <Table.Td>{t('open')}</Table.Td>
-            </Table.Tr>
-            {placesFor(role).map(({ key, letter }) => (
-              <Table.Tr key={key}>
-                <Table.Td>
-                  <Kbd>g</Kbd> <Kbd>{letter}</Kbd>
-                </Table.Td>
-                <Table.Td>{tShell(key)}</Table.Td>
-              </Table.Tr>
-            ))}
-            <Table.Tr>
-              <Table.Td>
-                <Kbd>?</Kbd>
-              </Table.Td>
-              <Table.Td>{t('keys')}</Table.Td>
-            </Table.Tr>
-          </Table.Tbody>
-        </Table>
-      </Modal>
+      {isSheetOpen && <KeySheet onClose={sheet.close} />}
     </>
   );
 }
