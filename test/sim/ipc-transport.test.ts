@@ -111,7 +111,7 @@ async function relay(target: number): Promise<{ port: number; cut(): void; refus
   return made;
 }
 
-async function until(isTrue: () => boolean, what: string, limitMs = 8_000): Promise<void> {
+async function until(isTrue: () => boolean, what: string, limitMs = 30_000): Promise<void> {
   const end = Date.now() + limitMs;
   while (!isTrue()) {
     if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
@@ -212,6 +212,7 @@ describe('the transport between containers', () => {
     await until(() => low.log.includes('up 1 second'), 'up');
     await low.transport.close();
     const moved = await node(0, { incarnation: 'moved' });
+    moved.transport.setPeers([peer(1, again.transport.port)]);
     await until(() => again.log.includes('lost 0'), 'lost');
     again.transport.setPeers([peer(0, moved.transport.port)]);
     await until(() => again.log.includes('up 0 moved'), 'up on the new port');
@@ -255,4 +256,34 @@ describe('the transport between containers', () => {
     high.transport.sendIpc(0, Buffer.from('still here'));
     await until(() => low.log.includes('1:still here'), 'frame');
   });
+
+  it('sends no faster than its limit, stays up meanwhile, and goes on at once when the limit is raised', async () => {
+    const { low, high } = await pair();
+    const MIB = 1_048_576;
+    const began = performance.now();
+    low.transport.setSendLimit(1_000_000);
+    const rpc = low.transport.control(1)!;
+    const { body } = await rpc.call('reverse', {}, { body: Buffer.alloc(2 * MIB, 3), timeoutMs: 60_000 });
+    expect(body.length).toBe(2 * MIB);
+    const ms = performance.now() - began;
+    expect(ms).toBeGreaterThanOrEqual(1_000);
+    const { sentBytes, heldTimes, heldMs } = low.transport.sent;
+    expect(sentBytes).toBeGreaterThan(2 * MIB);
+    // What may leave at once, and a frame of 64 KiB beyond it.
+    expect(sentBytes).toBeLessThanOrEqual(1_000 * ms + 100_000 + 70_000);
+    expect(heldTimes).toBeGreaterThanOrEqual(1);
+    expect(heldMs).toBeGreaterThan(500);
+    // The other one has no limit, and was not held.
+    expect(high.transport.sent.heldTimes).toBe(0);
+
+    // Two minutes at this rate; links are lost after a second and a half.
+    low.transport.setSendLimit(125_000);
+    const large = rpc.call('reverse', {}, { body: Buffer.alloc(16 * MIB, 5), timeoutMs: 100_000 });
+    await pause(2_000);
+    low.transport.sendIpc(1, Buffer.from('passes the bulk'));
+    await until(() => high.log.includes('0:passes the bulk'), 'a small frame under a limit', 20_000);
+    low.transport.setSendLimit(0);
+    expect((await large).body.length).toBe(16 * MIB);
+    expect([...low.log, ...high.log].filter((line) => line.startsWith('lost'))).toEqual([]);
+  }, 60_000);
 });
