@@ -17,6 +17,8 @@ const TRANSACTION_TIMEOUT_MS = 20_000;
 /** Deadlocks and serialization failures are done again this often. */
 const TRANSACTION_ATTEMPTS = 6;
 const RETRY_BASE_MS = 10;
+/** Changes of the system that are one statement, at once: they are short, and mostly wait for one another. */
+const SYSTEM_CHANGES_MAX = 8;
 /** A transaction that writes nothing but a record of the log waits for the disk, and with it for all that came before. */
 const FLUSH = { name: 'flush', text: `SELECT pg_logical_emit_message(true, 'drvs', '')` };
 
@@ -27,7 +29,7 @@ const FLUSH = { name: 'flush', text: `SELECT pg_logical_emit_message(true, 'drvs
  *   constraints; whoever calls it has checked the actor before.
  * - `unrestricted`: single statements of the system itself.
  * - `read(actor, statement)`, `readSystem(statement)`: single reads that are asked often, prepared once.
- * - `change(actor, statement)`: a change that is one statement, and so a transaction by itself.
+ * - `change(actor, statement)`, `systemChange(statement)`: a change that is one statement, and so a transaction by itself.
  * `work` may be run again after a deadlock: it must not do anything but talk to the database; what is to follow a
  * successful end goes through `afterCommit`.
  */
@@ -37,6 +39,7 @@ export class Database implements OnApplicationShutdown {
   readonly pool: pg.Pool;
   readonly #reads: ActorStatements;
   readonly #changes: ActorStatements;
+  readonly #systemChanges: pg.Pool;
   readonly #flushed = new Gathered<null, true>(async (_, keys) => {
     await this.pool.query(FLUSH);
     return new Map(keys.map((key) => [key, true]));
@@ -55,6 +58,15 @@ export class Database implements OnApplicationShutdown {
     this.unrestricted = new PrismaClient({ adapter: new PrismaPg(this.pool) });
     this.#reads = new ActorStatements(config.databaseUrl, 'read-only');
     this.#changes = new ActorStatements(config.databaseUrl, 'read-write');
+    this.#systemChanges = new pg.Pool({
+      connectionString: config.databaseUrl,
+      max: SYSTEM_CHANGES_MAX,
+      connectionTimeoutMillis: TRANSACTION_WAIT_MS,
+      application_name: 'drvs-changes',
+      // Whoever changes something waits for the disk after the commit, with others.
+      options: '-c synchronous_commit=off',
+    });
+    this.#systemChanges.on('error', () => undefined);
   }
 
   as<T>(actor: Actor, work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -91,6 +103,14 @@ export class Database implements OnApplicationShutdown {
     return rows;
   }
 
+  /** As `change`, by the system itself: bound by nothing but the constraints; done again after a deadlock. */
+  async systemChange<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[]): Promise<Row[]> {
+    const query = { ...statement, values, query_timeout: ANSWER_WITHIN_MS };
+    const { rows } = await retried(() => this.#systemChanges.query<Row>(query));
+    await this.#flushed.load('', null, '');
+    return rows;
+  }
+
   /** One statement of the system itself, bound by nothing. */
   async readSystem<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[]): Promise<Row[]> {
     const query = { ...statement, values, query_timeout: ANSWER_WITHIN_MS };
@@ -105,23 +125,18 @@ export class Database implements OnApplicationShutdown {
   }
 
   async #transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
+    return retried(async () => {
       const followUps: (() => void | Promise<void>)[] = [];
-      try {
-        const result = await this.unrestricted.$transaction(
-          (tx) => {
-            this.#followUps.set(tx, followUps);
-            return work(tx);
-          },
-          { maxWait: TRANSACTION_WAIT_MS, timeout: TRANSACTION_TIMEOUT_MS },
-        );
-        for (const followUp of followUps) await followUp();
-        return result;
-      } catch (error) {
-        if (attempt >= TRANSACTION_ATTEMPTS || !isRetryable(error)) throw error;
-        await sleep(Math.random() * RETRY_BASE_MS * 2 ** attempt);
-      }
-    }
+      const result = await this.unrestricted.$transaction(
+        (tx) => {
+          this.#followUps.set(tx, followUps);
+          return work(tx);
+        },
+        { maxWait: TRANSACTION_WAIT_MS, timeout: TRANSACTION_TIMEOUT_MS },
+      );
+      for (const followUp of followUps) await followUp();
+      return result;
+    });
   }
 
   async ping(): Promise<void> {
@@ -132,6 +147,19 @@ export class Database implements OnApplicationShutdown {
     await this.unrestricted.$disconnect();
     await this.#reads.end();
     await this.#changes.end();
+    if (!this.#systemChanges.ended) await this.#systemChanges.end();
     if (!this.pool.ended) await this.pool.end();
+  }
+}
+
+/** Deadlocks and serialization failures are done again, a little later each time. */
+async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt >= TRANSACTION_ATTEMPTS || !isRetryable(error)) throw error;
+      await sleep(Math.random() * RETRY_BASE_MS * 2 ** attempt);
+    }
   }
 }

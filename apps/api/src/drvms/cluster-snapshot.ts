@@ -1,17 +1,31 @@
 import type { NodeSnapshot } from '@drvs/policy';
 import type { Transaction } from '../database/database.js';
-import type { Inventory, Node, Slice } from '../gen/client.js';
+import type { Inventory, Node } from '../gen/client.js';
 import { isThroughProbation, placeOf, traitsOf } from '../nodes/node-rules.js';
-import { ledgerOf, nodeState, occupies } from '../nodes/node-view.js';
+import { ledgerOf, nodeState } from '../nodes/node-view.js';
 
 type Found = Pick<
   Node,
   'id' | 'name' | 'wantedState' | 'probation' | 'traits' | 'foundTraits' | 'taints' | 'labels'
 > & {
   lastSeenAtMs: number | null;
-  inventories: Inventory[];
-  slices: Pick<Slice, 'drvmId' | 'exclusive' | 'isHome' | 'processes'>[];
+  seal: string;
+  inventories: [
+    name: Inventory['class'],
+    total: number,
+    reserved: number,
+    used: number,
+    ratio: number,
+    step: number,
+  ][];
+  slices: number;
+  occupied: number;
+  isExclusive: boolean;
+  drvmIds: string[];
 };
+
+/** A node as it was found, with what tells whether it has changed since, its inventory and slices aside. */
+export type SealedNode = NodeSnapshot & { seal: string };
 
 /**
  * The ledger as the planner sees it, of these nodes or of all. To be read outside any tenant's walls.
@@ -21,32 +35,39 @@ type Found = Pick<
  *
  * @param only ids of nodes, or names
  * @param deviceTypes of devices that matter; others are not read
+ * @param drvmIds of DRVMs that matter where they are; null for all
  */
 export async function clusterSnapshot(
   tx: Transaction,
   only?: readonly string[] | { names: readonly string[] },
   now = Date.now(),
   deviceTypes: readonly string[] = [],
-): Promise<NodeSnapshot[]> {
+  drvmIds: readonly string[] | null = null,
+): Promise<SealedNode[]> {
   const isByName = only !== undefined && 'names' in only;
   const ids = isByName || only === undefined ? null : [...only];
   const names = isByName ? [...only.names] : null;
+  const about = drvmIds === null ? null : [...drvmIds];
   const [found] = await tx.$queryRaw<{ nodes: string }[]>`
     SELECT coalesce(json_agg(json_build_object(
       'id', n.id, 'name', n.name, 'wantedState', n.wanted_state,
       'lastSeenAtMs', extract(epoch FROM n.last_seen_at) * 1000,
       'probation', n.probation, 'traits', n.traits, 'foundTraits', n.found_traits, 'taints', n.taints,
       'labels', n.labels,
-      'inventories', coalesce((
-        SELECT json_agg(json_build_object('class', i.class, 'total', i.total, 'reserved', i.reserved,
-          'used', i.used, 'allocationRatio', i.allocation_ratio, 'step', i.step))
-        FROM inventory i WHERE i.node_id = n.id), '[]'),
-      'slices', coalesce((
-        SELECT json_agg(json_build_object('drvmId', s.drvm_id, 'exclusive', s.exclusive, 'isHome', s.is_home,
-          'processes', s.processes))
-        FROM slice s WHERE s.node_id = n.id), '[]')
+      'seal', node_seal(n.wanted_state, n.probation, n.traits, n.found_traits, n.taints, n.labels),
+      'inventories', coalesce(i.rows, '[]'),
+      'slices', s.count, 'occupied', s.occupied, 'isExclusive', s.is_exclusive, 'drvmIds', s.drvm_ids
     ) ORDER BY n.name), '[]')::text AS nodes
     FROM node n
+    CROSS JOIN LATERAL (
+      SELECT json_agg(json_build_array(class, total, reserved, used, allocation_ratio, step)) AS rows
+      FROM inventory WHERE node_id = n.id) i
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS count, count(*) FILTER (WHERE is_home OR processes > 0) AS occupied,
+        coalesce(bool_or(exclusive), false) AS is_exclusive,
+        coalesce(array_agg(drvm_id) FILTER (WHERE ${about}::uuid[] IS NULL OR drvm_id = ANY(${about}::uuid[])), '{}')
+          AS drvm_ids
+      FROM slice WHERE node_id = n.id) s
     WHERE (${ids}::uuid[] IS NULL OR n.id = ANY(${ids}::uuid[]))
       AND (${names}::text[] IS NULL OR n.name = ANY(${names}::text[]))`;
   const rows = (JSON.parse(found?.nodes ?? '[]') as Found[]).map(({ lastSeenAtMs, ...row }) => ({
@@ -55,11 +76,20 @@ export async function clusterSnapshot(
   }));
   const devices = await devicesByNode(tx, deviceTypes);
   return rows.map((row) => {
-    const { free, given, step } = ledgerOf(row.inventories);
+    const { free, given, step } = ledgerOf(
+      row.inventories.map(([name, total, reserved, used, allocationRatio, each]) => ({
+        class: name,
+        total,
+        reserved,
+        used,
+        allocationRatio,
+        step: each,
+      })),
+    );
     return {
       id: row.id,
       name: row.name,
-      state: nodeState(row, row.slices.filter(occupies).length, now),
+      state: nodeState(row, row.occupied, now),
       free,
       capacity: {
         cpuMilli: free.cpuMilli + given.cpuMilli,
@@ -68,14 +98,15 @@ export async function clusterSnapshot(
         networkMbps: free.networkMbps + given.networkMbps,
       },
       step,
-      slices: row.slices.length,
-      isExclusive: row.slices.some(({ exclusive }) => exclusive),
+      slices: row.slices,
+      isExclusive: row.isExclusive,
       isOnProbation: !isThroughProbation(row),
       traits: traitsOf(row),
       taints: row.taints,
       ...placeOf(row),
-      drvmIds: row.slices.map(({ drvmId }) => drvmId),
+      drvmIds: row.drvmIds,
       devices: devices.get(row.id) ?? [],
+      seal: row.seal,
     };
   });
 }

@@ -1,7 +1,6 @@
 import { DrvsError, type ResourceAmounts } from '@drvs/contracts';
-import { isEligible, type NodeSnapshot, type PlacementPlan, type PlacementRequest } from '@drvs/policy';
+import type { NodeSnapshot, PlacementPlan, PlacementRequest } from '@drvs/policy';
 import { z } from 'zod';
-import { sumAmounts } from '../allocations/amounts.js';
 import { NewDrvm } from './drvm-request.js';
 
 /** DRVMs created together at most: about half a second of the ledger. */
@@ -69,31 +68,6 @@ export function placeAll(
     }
     return { ...member, plan };
   });
-}
-
-/** Whether the nodes still have, and may still give, all that the plans count on together. */
-export function stillFits(placed: readonly PlacedMember[], now: readonly NodeSnapshot[]): boolean {
-  const nodes = new Map(now.map((node) => [node.id, node]));
-  const asked = new Map<string, ResourceAmounts[]>();
-  for (const { plan, request } of placed) {
-    for (const { nodeId, amounts, exclusive } of plan.slices) {
-      const node = nodes.get(nodeId);
-      if (!node || !isEligible(node, { ...request, exclusive })) return false;
-      const list = asked.get(nodeId) ?? [];
-      list.push(amounts);
-      asked.set(nodeId, list);
-    }
-  }
-  for (const [nodeId, list] of asked) {
-    const sum = sumAmounts(list);
-    const free = nodes.get(nodeId)?.free;
-    if (!free) return false;
-    if (sum.cpuMilli > Math.max(0, free.cpuMilli) || sum.memoryMiB > Math.max(0, free.memoryMiB))
-      return false;
-    if (sum.diskGiB > Math.max(0, free.diskGiB) || sum.networkMbps > Math.max(0, free.networkMbps))
-      return false;
-  }
-  return true;
 }
 
 function minus(a: ResourceAmounts, b: ResourceAmounts): ResourceAmounts {

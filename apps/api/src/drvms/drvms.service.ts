@@ -1,6 +1,7 @@
 import {
   type DrvmView,
   DrvsError,
+  NODE_DOWN_AFTER_MS,
   type OperationView,
   type Page,
   type ResourceAmounts,
@@ -29,7 +30,6 @@ import {
   violates,
 } from '../database/sql-state.js';
 import { EventsService } from '../events/events.service.js';
-import type { Prisma, Tenant } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
 import { isId } from '../http/reference.js';
@@ -38,21 +38,24 @@ import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { requireNothingUnderWay } from '../reconfigure/change-records.js';
 import { requireDeviceQuota } from '../tenants/device-quota.js';
-import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
+import { findTenant, quotaOf, readTenant, usedByTenant } from '../tenants/tenants.service.js';
 import { claimedPlan } from './candidate-store.js';
-import { clusterSnapshot } from './cluster-snapshot.js';
-import { type BatchMember, type NewDrvms, type PlacedMember, placeAll, stillFits } from './drvm-batch.js';
+import { clusterSnapshot, type SealedNode } from './cluster-snapshot.js';
+import {
+  Creation,
+  type CreationTenant,
+  type CreatorNames,
+  LEDGER_CREATE,
+  type LedgerAnswer,
+  nameTaken,
+  PlanOvertaken,
+} from './creation.js';
+import { type BatchMember, type NewDrvms, type PlacedMember, placeAll } from './drvm-batch.js';
 import { DrvmReads } from './drvm-reads.js';
 import { amountsOf, NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
-import { DRVM_FIELDS, type DrvmRow, drvmViewOf, findDrvm, SLICE_FIELDS, WITH_SLICES } from './drvm-view.js';
-import { type Affinities, devicesAsked } from './placement-terms.js';
-import {
-  ceilingColumns,
-  resolveAffinities,
-  writeAffinities,
-  writeDevices,
-  writeLease,
-} from './placement-writes.js';
+import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
+import { type Affinities, devicesAsked, NO_AFFINITIES } from './placement-terms.js';
+import { resolveAffinities, writeDevices, writeLease } from './placement-writes.js';
 import { requireQuota } from './quota.js';
 
 export const DrvmQuery = PageQuery.extend({ tenant: z.string().max(100).optional() });
@@ -75,7 +78,8 @@ function isOvertaken(error: unknown): boolean {
   return (
     (state !== null && OVERTAKEN_STATES.includes(state)) ||
     violates(error, 'device_allocation') ||
-    violates(error, 'identity')
+    violates(error, 'identity') ||
+    violates(error, 'slice_exclusive_node')
   );
 }
 
@@ -93,21 +97,13 @@ function candidateOvertaken(cause: unknown): DrvsError {
 
 const deviceTypesOf = ({ devices = [] }: PlacementRequest): string[] => devices.map(({ type }) => type);
 
-/** The plan was overtaken: what it counted on has been given to somebody else meanwhile. */
-class PlanOvertaken extends Error {}
+interface Created {
+  operation: OperationView;
+  drvm: DrvmView;
+}
 
-const DRVM_VIEW = Object.fromEntries(DRVM_FIELDS.map((field) => [field, true])) as Record<
-  (typeof DRVM_FIELDS)[number],
-  true
->;
-const SLICE_VIEW = {
-  ...(Object.fromEntries(SLICE_FIELDS.map((field) => [field, true])) as Record<
-    (typeof SLICE_FIELDS)[number],
-    true
-  >),
-  id: true,
-  nodeId: true,
-} as const;
+/** The nodes as they were seen, what the DRVMs are bound to, and what the audit says. */
+type WhatWasSeen = [seen: readonly SealedNode[], affinities: Affinities, names: CreatorNames];
 
 /** A DRVM of a batch, and the operation that builds it. */
 export interface CreatedDrvm {
@@ -175,7 +171,7 @@ export class DrvmsService {
    * the last free resources: a plan that was overtaken is made again from what is left, at last under the lock of the
    * whole ledger, so that whoever is refused is refused for a reason that was true at that moment.
    */
-  async create(actor: Actor, input: NewDrvm): Promise<{ operation: OperationView; drvm: DrvmView }> {
+  async create(actor: Actor, input: NewDrvm): Promise<Created> {
     requirePermission(actor, 'drvm:write');
     const tenant = await this.#tenantFor(actor, input);
     const affinities = await resolveAffinities(this.database, actor, input);
@@ -185,18 +181,7 @@ export class DrvmsService {
       // A candidate is what was chosen: when it is overtaken no other one takes its place.
       const isLast = attempt >= OPTIMISTIC_PLANS || input.candidate !== undefined;
       try {
-        const { operationId, drvmId } = await this.#tryCreate(
-          actor,
-          tenant,
-          input,
-          { request, affinities },
-          isLast,
-        );
-        const [operation, drvm] = [
-          await this.operations.show(actor, operationId),
-          await this.show(actor, drvmId),
-        ];
-        return { operation, drvm };
+        return await this.#tryCreate(actor, tenant, { input, request }, affinities, isLast);
       } catch (error) {
         if (!isOvertaken(error)) throw error;
         if (isLast) throw input.candidate === undefined ? error : candidateOvertaken(error);
@@ -206,90 +191,85 @@ export class DrvmsService {
 
   async #tryCreate(
     actor: Actor,
-    tenant: Tenant,
-    input: NewDrvm,
-    { request, affinities }: { request: PlacementRequest; affinities: Affinities },
+    tenant: CreationTenant,
+    member: BatchMember,
+    affinities: Affinities,
     underLock: boolean,
-  ): Promise<{ operationId: string; drvmId: string }> {
-    const planned =
-      input.candidate !== undefined
-        ? await claimedPlan(this.database, tenant.id, input, request)
-        : underLock
-          ? null
-          : await this.#planNow(actor, request);
+  ): Promise<Created> {
+    const { input, request } = member;
+    let seen: SealedNode[] = [];
+    let planned: PlacementPlan | null = null;
+    if (input.candidate !== undefined) {
+      planned = await claimedPlan(this.database, tenant.id, input, request);
+    } else if (!underLock) {
+      seen = await this.#snapshotFor(this.database.unrestricted, request, affinities);
+      planned = place(actor, request, seen);
+    }
+    const creationOf = (plan: PlacementPlan) => this.#creation(actor, tenant, [{ ...member, plan }]);
+    const namesOf = ({ slices }: PlacementPlan) => ({
+      label: actorLabel(actor),
+      action: 'drvm.create' as const,
+      object: `drvm/${input.name}`,
+      details: { ...request.total, nodes: slices.map(({ node }) => node), exclusive: request.exclusive },
+    });
+    const isAlone = input.devices === undefined && input.lease === undefined && !isBound(affinities);
+    if (planned && isAlone && input.candidate === undefined) {
+      const creation = creationOf(planned);
+      const [made] = await this.#write(creation, seen, affinities, namesOf(planned));
+      return made!;
+    }
     return this.database.system(async (tx) => {
       // The tenant's row orders creations of one tenant, so that its quota is not passed by two at once.
       await tx.$queryRaw`SELECT 1 FROM tenant WHERE id = ${tenant.id}::uuid FOR UPDATE`;
       await refuseTakenName(tx, tenant, input.name);
       await this.#requireQuota(tx, tenant.id, request.total);
       await requireDeviceQuota(tx, tenant.id, devicesAsked(input));
-      const plan = planned ?? (await this.#planUnderLock(tx, actor, request));
-      await requireStillFree(tx, plan, request);
-      const { total, exclusive } = request;
-      const drvm = await tx.drvm.create({
-        data: {
-          tenantId: tenant.id,
-          name: input.name,
-          dvos: input.dvos,
-          request: requestColumn(request),
-          detail: 'being created',
-        },
-      });
-      await writeAffinities(tx, drvm, affinities);
-      // In the order of the nodes' ids, as everybody takes their locks.
-      const slices = await tx.slice.createManyAndReturn({
-        data: inNodeOrder(plan).map((slice) => ({
-          drvmId: drvm.id,
-          tenantId: tenant.id,
-          nodeId: slice.nodeId,
-          index: slice.index,
-          ...slice.amounts,
-          ...ceilingColumns(slice.ceiling),
-          exclusive: slice.exclusive,
-        })),
-        select: { id: true, nodeId: true, index: true },
-      });
+      const plan = planned ?? (await this.#planUnderLock(tx, actor, request, affinities));
+      const now = await requireStillFree(tx, plan, request);
+      const creation = creationOf(plan);
+      const [made] = await this.#writeIn(tx, creation, now, affinities, namesOf(plan));
+      const drvm = { id: made!.drvm.id, tenantId: tenant.id };
       await writeDevices(tx, drvm, plan);
       await writeLease(tx, drvm, input);
-      const nameOf = new Map(plan.slices.map(({ nodeId, node }) => [nodeId, node]));
-      const [operation] = await this.operations.startMany(tx, [
-        {
-          kind: 'drvm.create',
-          subject: `drvm/${drvm.name}`,
-          tenantId: tenant.id,
-          drvmId: drvm.id,
-          params: {},
-          actor,
-          slices: slices
-            .sort((a, b) => a.index - b.index)
-            .map(({ id, nodeId, index }) => ({
-              sliceId: id,
-              nodeId,
-              nodeName: nameOf.get(nodeId) ?? '',
-              index,
-            })),
-        },
-      ]);
-      await this.events.record(tx, {
-        kind: 'drvm.create',
-        tenantId: tenant.id,
-        tenant: tenant.name,
-        drvmId: drvm.id,
-        drvm: drvm.name,
-        text: `${actorLabel(actor)} creates ${drvm.name} on ${plan.slices.map(({ node }) => node).join(', ')}`,
-      });
-      await this.audit.append(tx, actor, 'drvm.create', `drvm/${drvm.name}`, tenant.id, {
-        ...total,
-        nodes: plan.slices.map(({ node }) => node),
-        exclusive,
-      });
-      return { operationId: operation!.id, drvmId: drvm.id };
+      return made!;
     });
   }
 
+  #creation(actor: Actor, tenant: CreationTenant, placed: readonly PlacedMember[]): Creation {
+    return new Creation(tenant, placed, (drvm, slices) =>
+      this.operations.rowsOf({
+        kind: 'drvm.create',
+        subject: `drvm/${drvm.name}`,
+        tenantId: tenant.id,
+        drvmId: drvm.id,
+        params: {},
+        actor,
+        slices,
+      }),
+    );
+  }
+
+  /** One statement, which is a transaction by itself: no lock is held while the disk turns. */
+  async #write(creation: Creation, ...how: WhatWasSeen): Promise<Created[]> {
+    const values = [jsonOf(creation, how)];
+    const [row] = await this.database.systemChange<{ answer: LedgerAnswer }>(LEDGER_CREATE, values);
+    const made = creation.made(row!.answer);
+    this.operations.admitSoon();
+    return made;
+  }
+
+  /** The same within a transaction in which more is written. */
+  async #writeIn(tx: Transaction, creation: Creation, ...how: WhatWasSeen): Promise<Created[]> {
+    const [row] = await tx.$queryRaw<{ answer: LedgerAnswer }[]>`
+      SELECT ledger_create(${jsonOf(creation, how)}::jsonb) AS answer`;
+    const made = creation.made(row!.answer);
+    this.database.afterCommit(tx, () => this.operations.admitSoon());
+    return made;
+  }
+
   /**
-   * Creates several DRVMs of a tenant, all or none: planned one after another on one snapshot, written down in a few
-   * statements. As for one, a plan that was overtaken is made again, at last under the lock of the whole ledger.
+   * Creates several DRVMs of a tenant, all or none: planned one after another on one snapshot, written down by one
+   * statement. As for one, a plan that was overtaken is made again, at last under the lock of the whole ledger.
    */
   async createMany(actor: Actor, input: NewDrvms): Promise<CreatedDrvm[]> {
     requirePermission(actor, 'drvm:write');
@@ -301,7 +281,8 @@ export class DrvmsService {
     for (let attempt = 0; ; attempt++) {
       const isLast = attempt >= OPTIMISTIC_PLANS;
       try {
-        return await this.#tryCreateMany(actor, tenant, members, isLast);
+        const made = await this.#tryCreateMany(actor, tenant, members, isLast);
+        return made.map(({ operation, drvm }) => ({ operationId: operation.id, drvm }));
       } catch (error) {
         if (!isOvertaken(error) || isLast) throw error;
       }
@@ -310,118 +291,32 @@ export class DrvmsService {
 
   async #tryCreateMany(
     actor: Actor,
-    tenant: Tenant,
+    tenant: CreationTenant,
     members: readonly BatchMember[],
     underLock: boolean,
-  ): Promise<CreatedDrvm[]> {
+  ): Promise<Created[]> {
     const placeEach = (request: PlacementRequest, snapshot: readonly NodeSnapshot[]) =>
       place(actor, request, snapshot);
-    const planned = underLock
-      ? null
-      : placeAll(members, await clusterSnapshot(this.database.unrestricted), placeEach);
+    const total = sumAmounts(members.map(({ request }) => request.total));
+    const names = {
+      label: actorLabel(actor),
+      action: 'drvm.create-many' as const,
+      object: `tenant/${tenant.name}`,
+      details: { drvms: members.map(({ input }) => input.name), total: { ...total } },
+    };
+    if (!underLock) {
+      const seen = await clusterSnapshot(this.database.unrestricted, undefined, Date.now(), [], []);
+      const creation = this.#creation(actor, tenant, placeAll(members, seen, placeEach));
+      return this.#write(creation, seen, NO_AFFINITIES, names);
+    }
     return this.database.system(async (tx) => {
       await tx.$queryRaw`SELECT 1 FROM tenant WHERE id = ${tenant.id}::uuid FOR UPDATE`;
-      const names = members.map(({ input: { name } }) => name);
-      const taken = await tx.drvm.findFirst({ where: { tenantId: tenant.id, name: { in: names } } });
-      if (taken) throw nameTaken(tenant, taken.name);
-      await this.#requireQuota(tx, tenant.id, sumAmounts(members.map(({ request: { total } }) => total)));
-      if (underLock) await tx.$queryRaw`SELECT 1 FROM inventory ORDER BY node_id, class FOR UPDATE`;
-      const placed = planned ?? placeAll(members, await clusterSnapshot(tx), placeEach);
-      const ids = [...new Set(placed.flatMap(({ plan }) => plan.slices.map(({ nodeId }) => nodeId)))].sort();
-      await tx.$queryRaw`SELECT 1 FROM inventory WHERE node_id = ANY(${ids}::uuid[]) ORDER BY node_id, class FOR UPDATE`;
-      if (!stillFits(placed, await clusterSnapshot(tx, ids)))
-        throw new PlanOvertaken('a node no longer has what the plans counted on');
-      return this.#writeMany(tx, actor, tenant, placed);
+      await this.#requireQuota(tx, tenant.id, total);
+      await tx.$queryRaw`SELECT 1 FROM inventory ORDER BY node_id, class FOR UPDATE`;
+      const seen = await clusterSnapshot(tx, undefined, Date.now(), [], []);
+      const creation = this.#creation(actor, tenant, placeAll(members, seen, placeEach));
+      return this.#writeIn(tx, creation, seen, NO_AFFINITIES, names);
     });
-  }
-
-  async #writeMany(
-    tx: Transaction,
-    actor: Actor,
-    tenant: Tenant,
-    placed: readonly PlacedMember[],
-  ): Promise<CreatedDrvm[]> {
-    const drvms = await tx.drvm.createManyAndReturn({
-      data: placed.map(({ input, request }) => ({
-        tenantId: tenant.id,
-        name: input.name,
-        dvos: input.dvos,
-        request: requestColumn(request),
-        detail: 'being created',
-      })),
-      select: DRVM_VIEW,
-    });
-    const planOf = new Map(placed.map(({ input, plan }) => [input.name, plan]));
-    const slices = await tx.slice.createManyAndReturn({
-      data: drvms
-        .flatMap((drvm) => (planOf.get(drvm.name)?.slices ?? []).map((slice) => ({ drvm, slice })))
-        // In the order of the nodes' ids, as everybody takes their locks.
-        .sort((a, b) => (a.slice.nodeId < b.slice.nodeId ? -1 : 1))
-        .map(({ drvm, slice }) => ({
-          drvmId: drvm.id,
-          tenantId: tenant.id,
-          nodeId: slice.nodeId,
-          index: slice.index,
-          ...slice.amounts,
-          ...ceilingColumns(slice.ceiling),
-          exclusive: slice.exclusive,
-        })),
-      select: SLICE_VIEW,
-    });
-    const nodeNames = new Map(
-      placed.flatMap(({ plan }) => plan.slices.map(({ nodeId, node }) => [nodeId, node])),
-    );
-    const slicesOf = new Map<string, typeof slices>();
-    for (const slice of slices.sort((a, b) => a.index - b.index)) {
-      const list = slicesOf.get(slice.drvmId);
-      if (list) list.push(slice);
-      else slicesOf.set(slice.drvmId, [slice]);
-    }
-    const nameOf = (nodeId: string): string => nodeNames.get(nodeId) ?? '';
-    const operations = await this.operations.startMany(
-      tx,
-      drvms.map((drvm) => ({
-        kind: 'drvm.create',
-        subject: `drvm/${drvm.name}`,
-        tenantId: tenant.id,
-        drvmId: drvm.id,
-        params: {},
-        actor,
-        slices: (slicesOf.get(drvm.id) ?? []).map(({ id, nodeId, index }) => ({
-          sliceId: id,
-          nodeId,
-          nodeName: nameOf(nodeId),
-          index,
-        })),
-      })),
-    );
-    await this.events.recordMany(
-      tx,
-      drvms.map((drvm) => ({
-        kind: 'drvm.create',
-        tenantId: tenant.id,
-        tenant: tenant.name,
-        drvmId: drvm.id,
-        drvm: drvm.name,
-        text: `${actorLabel(actor)} creates ${drvm.name} on ${(slicesOf.get(drvm.id) ?? []).map(({ nodeId }) => nameOf(nodeId)).join(', ')}`,
-      })),
-    );
-    await this.audit.append(tx, actor, 'drvm.create-many', `tenant/${tenant.name}`, tenant.id, {
-      drvms: drvms.map(({ name }) => name),
-      total: { ...sumAmounts(placed.map(({ request: { total } }) => total)) },
-    });
-    const operationOf = new Map(operations.map(({ id, drvmId }) => [drvmId, id]));
-    return drvms.map((drvm) => ({
-      operationId: operationOf.get(drvm.id) as string,
-      drvm: drvmViewOf({
-        ...drvm,
-        tenant,
-        slices: (slicesOf.get(drvm.id) ?? []).map((slice) => ({
-          ...slice,
-          node: { name: nameOf(slice.nodeId) },
-        })),
-      }),
-    }));
   }
 
   async start(actor: Actor, reference: string, generation: number | null): Promise<OperationView> {
@@ -491,7 +386,7 @@ export class DrvmsService {
     return this.operations.show(actor, operationId);
   }
 
-  async #tenantFor(actor: Actor, input: NewDrvm): Promise<Tenant> {
+  async #tenantFor(actor: Actor, input: NewDrvm): Promise<CreationTenant> {
     const reference = input.tenant ?? actor.tenantId;
     if (reference === null) {
       throw new DrvsError('InvalidInput', 'a DRVM belongs to a tenant', {
@@ -499,7 +394,7 @@ export class DrvmsService {
         hint: 'Name the tenant; see `drvs tenant list`.',
       });
     }
-    return this.database.as(actor, (tx) => findTenant(tx, reference));
+    return readTenant(this.database, actor, reference);
   }
 
   async #requireQuota(tx: Transaction, tenantId: string, asked: ResourceAmounts): Promise<void> {
@@ -514,18 +409,35 @@ export class DrvmsService {
     );
   }
 
-  async #planNow(actor: Actor, request: PlacementRequest): Promise<PlacementPlan> {
-    const types = deviceTypesOf(request);
-    // Where nodes are named no others matter.
-    const only = Array.isArray(request.nodes) ? { names: request.nodes as readonly string[] } : undefined;
-    return place(actor, request, await clusterSnapshot(this.database.unrestricted, only, Date.now(), types));
+  /** Where nodes are named no others matter. */
+  #snapshotFor(
+    tx: Transaction,
+    request: PlacementRequest,
+    affinities: Affinities,
+    isOfAll = false,
+  ): Promise<SealedNode[]> {
+    const only =
+      Array.isArray(request.nodes) && !isOfAll ? { names: request.nodes as readonly string[] } : undefined;
+    const about = [...affinities.together, ...affinities.apart];
+    return clusterSnapshot(tx, only, Date.now(), deviceTypesOf(request), about);
   }
 
   /** Nobody else can give or free anything until this transaction ends; all take these locks in the same order. */
-  async #planUnderLock(tx: Transaction, actor: Actor, request: PlacementRequest): Promise<PlacementPlan> {
+  async #planUnderLock(
+    tx: Transaction,
+    actor: Actor,
+    request: PlacementRequest,
+    affinities: Affinities,
+  ): Promise<PlacementPlan> {
     await tx.$queryRaw`SELECT 1 FROM inventory ORDER BY node_id, class FOR UPDATE`;
-    return place(actor, request, await clusterSnapshot(tx, undefined, Date.now(), deviceTypesOf(request)));
+    return place(actor, request, await this.#snapshotFor(tx, request, affinities, true));
   }
+}
+
+const isBound = ({ together, apart }: Affinities): boolean => together.length > 0 || apart.length > 0;
+
+function jsonOf(creation: Creation, [seen, affinities, names]: WhatWasSeen): string {
+  return creation.toJson(seen, Date.now() - NODE_DOWN_AFTER_MS, affinities, names);
 }
 
 /** Plans for the actor: a refusal tells a tenant nothing about nodes that it may not see. */
@@ -538,31 +450,20 @@ function place(actor: Actor, request: PlacementRequest, snapshot: readonly NodeS
   }
 }
 
-/** What was asked for, as it is kept with the DRVM. */
-function requestColumn(request: PlacementRequest): Prisma.InputJsonObject {
-  const { policy, nodes, exclusive, total, ceiling, require, forbid, tolerate, spreadOver } = request;
-  return {
-    ...total,
-    policy,
-    exclusive,
-    nodes: nodes === null ? null : typeof nodes === 'number' ? nodes : [...nodes],
-    ...(JSON.parse(JSON.stringify({ ceiling, require, forbid, tolerate, spreadOver })) as object),
-  };
-}
-
 function inNodeOrder(plan: PlacementPlan): PlacementPlan['slices'] {
   return [...plan.slices].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 }
 
-/** Locks the inventories of the plan's nodes and looks again. @throws PlanOvertaken */
+/** Locks the inventories of the plan's nodes and looks again. @returns them as they are now. @throws PlanOvertaken */
 async function requireStillFree(
   tx: Transaction,
   plan: PlacementPlan,
   request: PlacementRequest,
-): Promise<void> {
+): Promise<SealedNode[]> {
   const ids = inNodeOrder(plan).map(({ nodeId }) => nodeId);
   await tx.$queryRaw`SELECT 1 FROM inventory WHERE node_id = ANY(${ids}::uuid[]) ORDER BY node_id, class FOR UPDATE`;
-  const now = new Map<string, NodeSnapshot>((await clusterSnapshot(tx, ids)).map((node) => [node.id, node]));
+  const nodes = await clusterSnapshot(tx, ids);
+  const now = new Map(nodes.map((node) => [node.id, node]));
   for (const { nodeId, amounts, exclusive } of plan.slices) {
     const node = now.get(nodeId);
     const fits =
@@ -574,18 +475,12 @@ async function requireStillFree(
       Math.max(0, node.free.networkMbps) >= amounts.networkMbps;
     if (!fits) throw new PlanOvertaken(`node ${nodeId} no longer has what the plan counted on`);
   }
+  return nodes;
 }
 
-async function refuseTakenName(tx: Transaction, tenant: Tenant, name: string): Promise<void> {
+async function refuseTakenName(tx: Transaction, tenant: CreationTenant, name: string): Promise<void> {
   const taken = await tx.drvm.findUnique({ where: { tenantId_name: { tenantId: tenant.id, name } } });
   if (taken) throw nameTaken(tenant, name);
-}
-
-function nameTaken(tenant: Tenant, name: string): DrvsError {
-  return new DrvsError('AlreadyExists', `the tenant ${tenant.name} has a DRVM named ${name}`, {
-    field: 'name',
-    hint: 'Choose another name, or delete that one first.',
-  });
 }
 
 async function refuseWhenLeaseEnded(tx: Transaction, { id, name }: DrvmRow): Promise<void> {

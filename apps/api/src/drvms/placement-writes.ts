@@ -36,18 +36,6 @@ interface NewRow {
   tenantId: string;
 }
 
-/** To be written before its slices: the ledger looks at them when a slice comes. */
-export async function writeAffinities(tx: Transaction, drvm: NewRow, affinities: Affinities): Promise<void> {
-  const rows = [
-    ...affinities.together.map((otherId) => ({ otherId, kind: 'together' })),
-    ...affinities.apart.map((otherId) => ({ otherId, kind: 'apart' })),
-  ];
-  if (rows.length === 0) return;
-  await tx.drvmAffinity.createMany({
-    data: rows.map((row) => ({ drvmId: drvm.id, tenantId: drvm.tenantId, ...row })),
-  });
-}
-
 /** In the order of their ids, as everybody takes their locks. */
 export async function writeDevices(tx: Transaction, drvm: NewRow, plan: PlacementPlan): Promise<void> {
   const given = plan.slices

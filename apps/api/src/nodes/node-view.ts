@@ -49,7 +49,12 @@ export function nodeState(
 }
 
 /** By class, of the ledger: offered, held back for the host, given away, and what can still be given. */
-export function ledgerOf(inventories: readonly Inventory[]): {
+export function ledgerOf(
+  inventories: readonly Pick<
+    Inventory,
+    'class' | 'total' | 'reserved' | 'used' | 'allocationRatio' | 'step'
+  >[],
+): {
   total: ResourceAmounts;
   heldBack: ResourceAmounts;
   given: ResourceAmounts;

@@ -1,5 +1,19 @@
 import type { OperationKind, OperationView } from '@drvs/contracts';
-import type { Operation, OperationStep } from '../gen/client.js';
+import type { Operation, OperationStep, Prisma } from '../gen/client.js';
+/** An operation that has not been written yet, and its steps. */
+export interface OperationRows {
+  operation: {
+    id: string;
+    kind: OperationKind;
+    subject: string;
+    drvmId: string;
+    params: Prisma.InputJsonObject;
+    requestedBy: string;
+    deadlineAt: string | null;
+    nodeIds: string[];
+  };
+  steps: { operationId: string; position: number; name: string }[];
+}
 
 export type OperationWithSteps = Operation & { steps: OperationStep[] };
 
@@ -26,5 +40,24 @@ export function operationView(row: OperationWithSteps): OperationView {
     deadlineAt: iso(row.deadlineAt),
     createdAt: row.createdAt.toISOString(),
     endedAt: iso(row.endedAt),
+  };
+}
+
+/** As it is accepted: nothing of it has begun. */
+export function acceptedView({ operation, steps }: OperationRows, createdAt: Date): OperationView {
+  const { id, kind, subject, requestedBy, deadlineAt } = operation;
+  return {
+    id,
+    kind,
+    state: 'queued',
+    progress: 0,
+    subject,
+    steps: steps.map(({ name }) => ({ name, state: 'pending', startedAt: null, endedAt: null, error: null })),
+    result: null,
+    error: null,
+    requestedBy,
+    deadlineAt,
+    createdAt: createdAt.toISOString(),
+    endedAt: null,
   };
 }

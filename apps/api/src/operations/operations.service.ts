@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
+import { newId } from '../database/new-id.js';
 import { type DrvmWantedState, type Operation, Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
@@ -17,7 +18,7 @@ import { changesOf } from '../reconfigure/resize-work.js';
 import { requestedDeadline } from './deadline.js';
 import { type PlannedSlice, planOperation } from './operation-plan.js';
 import { OperationQueue } from './operation-queue.js';
-import { operationView } from './operation-view.js';
+import { type OperationRows, operationView } from './operation-view.js';
 import { workOf } from './plan-work.js';
 import { CANCELLABLE_ONCE_BEGUN, hasEnded } from './state-machine.js';
 
@@ -110,40 +111,33 @@ export class OperationsService {
   }
 
   /**
-   * As `start`, for several of one kind about DRVMs that were made in the same transaction: a statement for all of
-   * them instead of several for each.
+   * As `start`, as rows for a statement that writes them with the DRVM that they are about; `admitSoon` comes after it.
    */
-  async startMany(
-    tx: Transaction,
-    requests: readonly (OperationRequest & { drvmId: string; slices: readonly PlannedSlice[] })[],
-  ): Promise<Operation[]> {
-    const operations = await tx.operation.createManyAndReturn({
-      data: requests.map(({ kind, subject, tenantId, drvmId, params, actor, slices }) => ({
+  rowsOf(request: OperationRequest & { drvmId: string; slices: readonly PlannedSlice[] }): OperationRows {
+    const { kind, subject, drvmId, params, actor, slices } = request;
+    const id = newId();
+    return {
+      operation: {
+        id,
         kind,
         subject,
-        tenantId,
         drvmId,
         params: { wantedBefore: 'running', ...params },
         requestedBy: actorLabel(actor),
-        deadlineAt: requestedDeadline(Date.now()),
+        deadlineAt: requestedDeadline(Date.now())?.toISOString() ?? null,
         nodeIds: [...new Set(slices.map(({ nodeId }) => nodeId))],
-      })),
-    });
-    const ofDrvm = new Map(operations.map(({ id, drvmId }) => [drvmId, id]));
-    const steps = requests.flatMap(({ kind, drvmId, params, slices }) =>
-      planOperation(kind, slices, workOf(params), changesOf(params)).map(({ position, name }) => ({
-        operation_id: ofDrvm.get(drvmId),
+      },
+      steps: planOperation(kind, slices, workOf(params), changesOf(params)).map(({ position, name }) => ({
+        operationId: id,
         position,
         name,
       })),
-    );
-    // As one value: thousands of parameters take longer than the rows.
-    await tx.$executeRaw`
-      INSERT INTO operation_step (operation_id, position, name)
-      SELECT operation_id, position, name FROM jsonb_to_recordset(${JSON.stringify(steps)}::jsonb)
-        AS step (operation_id uuid, position int, name text)`;
-    this.database.afterCommit(tx, () => this.#admit());
-    return operations;
+    };
+  }
+
+  /** Gives what waits its place; nobody waits for that. */
+  admitSoon(): void {
+    void this.#admit();
   }
 
   /** When the queue is away the operation stays in the ledger and is queued by the next sweep. */

@@ -25,7 +25,7 @@ export class ImportPlanner {
   async begin(actor: Actor): Promise<ForkedLedger> {
     const { unrestricted: tx } = this.database;
     const types = await tx.providedDevice.findMany({ distinct: ['type'], select: { type: true } });
-    let nodes = await clusterSnapshot(
+    let nodes: NodeSnapshot[] = await clusterSnapshot(
       tx,
       undefined,
       Date.now(),
@@ -36,7 +36,10 @@ export class ImportPlanner {
       place: async (request) => {
         const reference = request.tenant ?? actor.tenantId;
         if (reference === null) {
-          throw new DrvsError('InvalidInput', 'a DRVM belongs to a tenant', { field: 'tenant' });
+          throw new DrvsError('InvalidInput', 'a DRVM belongs to a tenant', {
+            field: 'tenant',
+            hint: 'Name it in a column `tenant`, or use a template of a department.',
+          });
         }
         const tenant = await this.database.as(actor, (own) => findTenant(own, reference));
         const exists = await tx.drvm.count({ where: { tenantId: tenant.id, name: request.name } });

@@ -236,6 +236,21 @@ export async function findTenant(tx: Transaction, reference: string): Promise<Te
   throw noTenant(reference);
 }
 
+const TENANT_BY_ID = { name: 'tenant-by-id', text: 'SELECT id, name FROM tenant WHERE id = $1::uuid' };
+const TENANT_BY_NAME = { name: 'tenant-by-name', text: 'SELECT id, name FROM tenant WHERE name = $1' };
+
+/** As `findTenant`, by one statement, for what is asked often. @throws DrvsError NotFound */
+export async function readTenant(
+  database: Database,
+  actor: Actor,
+  reference: string,
+): Promise<{ id: string; name: string }> {
+  const statement = isId(reference) ? TENANT_BY_ID : TENANT_BY_NAME;
+  const [row] = await database.read<{ id: string; name: string }>(actor, statement, [reference]);
+  if (row) return row;
+  throw noTenant(reference);
+}
+
 const noTenant = (reference: string): DrvsError =>
   new DrvsError('NotFound', `there is no tenant ${reference}`, {
     field: 'tenant',
