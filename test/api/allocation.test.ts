@@ -289,6 +289,12 @@ describe('templates', () => {
   it('are a department’s own or for all, and are checked when they are made', async () => {
     const own = await api.clientFor('tenant-admin', 'fisica');
     (await own.post('/templates', { name: 'course', body: { cpu: 0.5, memoryMiB: 300 } })).expect(201);
+    // Who belongs to no department makes from it what that department is to have.
+    (await own.post('/templates', { name: 'own', body: { cpu: 0.2, memoryMiB: 300, nodes: 1 } })).expect(201);
+    const dry = { rows: [{ name: 'eva' }], dryRun: true };
+    const made = await api.admin.post<{ rows: ImportRowView[] }>('/templates/own/import', dry);
+    expect(made.expect(200).rows).toMatchObject([{ name: 'eva', outcome: 'fits' }]);
+    (await own.delete('/templates/own')).expect(204);
     const seen = (await own.get<TemplateView>('/templates/course')).expect(200);
     expect(seen).toMatchObject({ tenant: 'fisica', body: { cpu: 0.5 } });
     const other = await api.clientFor('tenant-admin', 'quimica');

@@ -554,6 +554,8 @@ describe('a slice that moves', () => {
       where: { id: two!.nodeId },
       data: { lastSeenAt: new Date(0) },
     });
+    // The lost one is among the peers until the new one has come up, and is never reached.
+    three!.unreachable.add(two!.nodeId);
     const changes = api.app.get(SliceChanges, { strict: false });
     const operationId = await runningOperation();
     const options = { key: 'k', withinMs: 60_000, signal: new AbortController().signal, operationId };

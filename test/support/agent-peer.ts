@@ -36,6 +36,8 @@ export type ContainerCall = (
  */
 export class AgentPeer {
   readonly containers = new Map<string, ContainerState>();
+  /** Nodes that its containers have no link to. */
+  readonly unreachable = new Set<string>();
   readonly specs = new Map<string, ContainerSpec>();
   readonly calls: { method: AgentMethod; drvmId: string | undefined }[] = [];
   /** Called before a method does its work; what it throws is the answer, what it waits for delays it. */
@@ -231,18 +233,23 @@ export class AgentPeer {
 
   #status(drvmId: string) {
     const { state } = this.containers.get(drvmId)!;
+    const { index = 0, peers = [] } = this.specs.get(drvmId) ?? {};
+    const missing = peers.filter(({ nodeId }) => this.unreachable.has(nodeId));
+    const running = missing.length > 0 ? 'degraded' : 'running';
     return {
       drvmId,
-      index: this.specs.get(drvmId)?.index ?? 0,
-      state: state === 'running' ? 'running' : 'starting',
-      detail: '',
+      index,
+      state: state === 'running' ? running : 'starting',
+      detail: missing.map(({ nodeName }) => `no link to ${nodeName}`).join('; '),
       incarnation: 'i',
       osPid: 1,
       processes: 0,
       guestMemoryBytes: 0,
       residentBytes: 0,
       cpuMs: 0,
-      links: [],
+      links: peers
+        .filter((peer) => peer.index !== index)
+        .map((peer) => ({ index: peer.index, state: missing.includes(peer) ? 'down' : 'up' })),
     };
   }
 }

@@ -26,6 +26,10 @@ describe('amounts as people write them', () => {
     (text) => expect(() => parseCpu(text)).toThrow(/not an amount of CPU/),
   );
 
+  test.each(['2.00005', '0.1234'])('"%s" is finer than what is counted, and not rounded', (text) =>
+    expect(() => parseCpu(text)).toThrow(/not counted in thousandths/),
+  );
+
   test.each([
     ['512Mi', 512],
     ['4Gi', 4096],

@@ -23,6 +23,8 @@ const UNITS: Readonly<Record<string, number>> = {
 export function parseCpu(text: string): number {
   const match = /^(?:(\d+)m|(\d+(?:\.\d+)?|\.\d+))$/.exec(text.trim());
   const milli = match ? (match[1] !== undefined ? Number(match[1]) : Math.round(Number(match[2]) * 1000)) : 0;
+  if (milli >= 1 && match?.[2] !== undefined && Math.abs(Number(match[2]) * 1000 - milli) > 1e-6 * milli)
+    throw usage(`"${text}" is not counted in thousandths of a vCPU`, `${milli}m is the nearest that is.`);
   if (milli < 1) {
     throw usage(`"${text}" is not an amount of CPU`, 'Write vCPUs such as 2, 0.5 or 500m (thousandths).');
   }

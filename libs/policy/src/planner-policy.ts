@@ -101,6 +101,16 @@ const SHARES = new Set([
 ]);
 const AMOUNT_MAX = 1e9;
 
+/** Counted: nodes, switches, moves, thousandths of a vCPU, MiB. */
+const WHOLE = new Set([
+  'movesPerHourPerNode',
+  'nodesMin',
+  'switchesMax',
+  'cpuStepMilli',
+  'memoryStepMiB',
+  'preCopyFromMiB',
+]);
+
 /**
  * The default policy with these values in place of its own.
  * @throws DrvsError InvalidInput for an unknown name, a value out of range, or values that contradict each other
@@ -108,7 +118,10 @@ const AMOUNT_MAX = 1e9;
 export function plannerPolicy(changes: Partial2<PlannerPolicy> = {}): PlannerPolicy {
   const policy = merge(DEFAULT_POLICY as unknown as Tree, changes as Tree, '') as unknown as PlannerPolicy;
   const contradiction = (field: string, message: string): DrvsError =>
-    new DrvsError('InvalidInput', `the policy contradicts itself: ${message}`, { field });
+    new DrvsError('InvalidInput', `the policy contradicts itself: ${message}`, {
+      field,
+      hint: 'Change these values together, or put one back to its default (`drvs policy set NAME=`).',
+    });
   const { coldUtilisation, targetUtilisation, hotUtilisation, power, migration, reallocate } = policy;
   if (!(coldUtilisation < targetUtilisation && targetUtilisation < hotUtilisation)) {
     throw contradiction(
@@ -129,13 +142,6 @@ export function plannerPolicy(changes: Partial2<PlannerPolicy> = {}): PlannerPol
     ['power.switchesMax', power.switchesMax],
   ] as const) {
     if (value <= 0) throw contradiction(field, `${field} is ${value} and must be more than 0`);
-  }
-  for (const [field, value] of [
-    ['reallocate.cpuStepMilli', reallocate.cpuStepMilli],
-    ['reallocate.memoryStepMiB', reallocate.memoryStepMiB],
-  ] as const) {
-    if (!Number.isInteger(value))
-      throw contradiction(field, `${field} is ${value}, amounts are whole numbers`);
   }
   return policy;
 }
@@ -170,10 +176,14 @@ function merge(defaults: Tree, changes: Tree, path: string): Tree {
       throw new DrvsError(
         'InvalidInput',
         `${field} is a number from 0 to ${most}, not ${JSON.stringify(value)}`,
-        {
-          field,
-        },
+        { field, hint: `The default is ${usual}.` },
       );
+    }
+    if (WHOLE.has(name) && !Number.isInteger(value)) {
+      throw new DrvsError('InvalidInput', `${field} is a whole number, not ${value}`, {
+        field,
+        hint: `${Math.floor(value)} or ${Math.ceil(value)} would do.`,
+      });
     }
     merged[name] = value;
   }

@@ -27,6 +27,10 @@ import {
 import { Witnesses } from './witnesses.js';
 
 const LOOK_EVERY_MS = 2_000;
+/** A look that comes so late says that this API was away itself. */
+const AWAY_AFTER_MS = 10_000;
+/** After it was away, agents get so long to connect again before their silence is theirs. */
+const RECONNECT_MS = 15_000;
 const LOCK = 'failure-watch';
 const FENCE_WITHIN_MS = 55_000;
 const OFF_ON_PURPOSE: ReadonlySet<string> = new Set([
@@ -68,6 +72,8 @@ export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationSh
   #timer: NodeJS.Timeout | null = null;
   #look: Promise<void> | null = null;
   #hasLock = false;
+  #lookedAt: number | null = null;
+  #judgesFrom = 0;
   #asked = 0;
 
   constructor(
@@ -101,6 +107,7 @@ export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationSh
     this.#hasLock ||= await this.session.tryLock(LOCK);
     if (!this.#hasLock) return;
     const now = Date.now();
+    if (!this.#wasHereBefore(now)) return;
     const silentSince = new Date(now - NODE_DOWN_AFTER_MS);
     const nodes = await this.database.unrestricted.node.findMany({
       where: {
@@ -115,6 +122,19 @@ export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationSh
     for (const node of nodes) {
       await this.#step(node, isApiAlone, mode).catch((error: unknown) => this.#warn(error));
     }
+  }
+
+  /**
+   * Whether agents had the time to be heard by this process: those that it could not hear, since it began only now or
+   * was asleep, have not come back when it hears them, and are not held out for coming and going.
+   */
+  #wasHereBefore(now: number): boolean {
+    const wasAway = this.#lookedAt === null || now - this.#lookedAt > AWAY_AFTER_MS;
+    this.#lookedAt = now;
+    if (wasAway) this.#judgesFrom = now + RECONNECT_MS;
+    // A clock that was set back makes nobody wait for longer.
+    this.#judgesFrom = Math.min(this.#judgesFrom, now + RECONNECT_MS);
+    return now >= this.#judgesFrom;
   }
 
   /** It hears less than half of the nodes that should be up. */

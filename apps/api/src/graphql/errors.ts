@@ -3,6 +3,9 @@ import { DrvsError, ERROR_CODES } from '@drvs/contracts';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import { toDrvsError } from '../http/problem.filter.js';
 
+/** A document can be wrong in very many places; the first ones tell enough. */
+const FAULTS_MAX = 10;
+
 /**
  * Errors as GraphQL answers them: the message, and in `extensions` the same code, hint and field as REST. What the
  * system did wrong is told by a reference into the log.
@@ -11,11 +14,20 @@ export function formatErrors(
   { data, errors, extensions }: ExecutionResult,
   log: (message: string, cause: string) => void,
 ): { statusCode: number; response: ExecutionResult } {
-  const formatted = (errors ?? []).map((error) => formatOne(error, log));
+  const formatted = (errors ?? []).flatMap(faultsIn).map((error) => formatOne(error, log));
   return {
     statusCode: 200,
     response: { data: data ?? null, errors: formatted, ...(extensions && { extensions }) },
   };
+}
+
+/** The server wraps what it finds in a document that it does not carry out; what is told is what it found. */
+function faultsIn(error: GraphQLError): GraphQLError[] {
+  const { errors } = (error.originalError ?? {}) as { errors?: unknown };
+  const faults = Array.isArray(errors)
+    ? errors.filter((fault): fault is GraphQLError => fault instanceof GraphQLError).slice(0, FAULTS_MAX)
+    : [];
+  return faults.length === 0 ? [error] : faults;
 }
 
 function formatOne(error: GraphQLError, log: (message: string, cause: string) => void): GraphQLError {
@@ -34,7 +46,9 @@ function tell(error: GraphQLError, log: (message: string, cause: string) => void
   const { originalError } = error;
   // What graphql-js and the server themselves say about a document is about the document.
   if (!originalError || originalError instanceof GraphQLError)
-    return new DrvsError('InvalidInput', error.message);
+    return new DrvsError('InvalidInput', error.message, {
+      hint: 'See docs/api/graphql.md, or the schema by introspection, for what there is and what it takes.',
+    });
   const known = toDrvsError(originalError);
   if (known.code !== 'Internal') return known;
   const reference = randomUUID();

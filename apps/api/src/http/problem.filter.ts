@@ -3,6 +3,7 @@ import { DrvsError, ERROR_CODES, type ErrorCode, type Problem } from '@drvs/cont
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { ZodError } from 'zod';
+import type { $ZodIssue } from 'zod/v4/core';
 import {
   FOREIGN_KEY_VIOLATION,
   isDatabaseAway,
@@ -57,20 +58,22 @@ export function toDrvsError(thrown: unknown): DrvsError {
 }
 
 export function fromZod(error: ZodError): DrvsError {
-  const [first] = error.issues;
-  const field = first?.path.join('.') || undefined;
+  const faults = error.issues.map((issue) => ({ field: issue.path.join('.'), message: told(issue) }));
+  const field = faults[0]?.field || undefined;
   return new DrvsError(
     'InvalidInput',
-    field ? `${field}: ${first?.message}` : (first?.message ?? 'not well formed'),
-    {
-      field,
-      hint: 'See /api/v1/openapi.json for what this call takes.',
-      details: {
-        faults: error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message })),
-      },
-      cause: error,
-    },
+    field ? `${field}: ${faults[0]?.message}` : (faults[0]?.message ?? 'not well formed'),
+    { field, hint: 'See /api/v1/openapi.json for what this call takes.', details: { faults }, cause: error },
   );
+}
+
+/** What is none of several shapes is told by what each of them misses. */
+function told(issue: $ZodIssue): string {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue.message;
+  const shapes = issue.errors.flatMap(([first]) =>
+    first ? [[...first.path.map(String), told(first)].join(': ')] : [],
+  );
+  return [...new Set(shapes)].join('; or ') || issue.message;
 }
 
 const CODE_OF_STATUS: Record<number, ErrorCode> = {
@@ -85,6 +88,7 @@ const CODE_OF_STATUS: Record<number, ErrorCode> = {
 
 function fromStatus(status: number, message: string, cause: unknown): DrvsError {
   return new DrvsError(CODE_OF_STATUS[status] ?? (status < 500 ? 'InvalidInput' : 'Internal'), message, {
+    hint: status === 400 ? 'Send a body as the call takes it: see /api/v1/openapi.json.' : undefined,
     cause,
   });
 }

@@ -136,13 +136,15 @@ export class ContainerWork {
     );
   }
 
-  /** Waits until the container of a slice reaches its peers. */
+  /** Waits until the container of a slice reaches its peers, all but those on nodes that are down. */
   async awaitRunning(drvmId: string, sliceId: string, options: SliceChangeOptions): Promise<void> {
     const until = Date.now() + Math.min(JOIN_MS, options.withinMs);
     for (;;) {
-      const { slice } = await this.#slice(drvmId, sliceId);
-      const { state, detail } = await this.call(slice.nodeId, drvmId, 'container.status', {}, soon(options));
+      const { drvm, slice } = await this.#slice(drvmId, sliceId);
+      const status = await this.call(slice.nodeId, drvmId, 'container.status', {}, soon(options));
+      const { state, detail } = status;
       if (state === 'running') break;
+      if (state === 'degraded' && (await this.#missesOnlyWhoIsDown(drvm, status))) break;
       if (Date.now() >= until) {
         throw new DrvsError('Timeout', `the container on ${slice.node.name} is ${state}: ${detail}`, {
           hint: 'Look at the log of its agent; then try again.',
@@ -154,6 +156,21 @@ export class ContainerWork {
       where: { id: sliceId },
       data: { containerState: 'running' },
     });
+  }
+
+  /** A peer on a node that is lost is never reached: nobody is to wait for it, least of all who comes in its place. */
+  async #missesOnlyWhoIsDown(
+    drvm: SpecifiedDrvm,
+    { links, detail }: ContainerResult<'container.status'>,
+  ): Promise<boolean> {
+    const missing = links.filter(({ state }) => state === 'down');
+    // Of each link that is missing one thing is said; more is another trouble.
+    if (missing.length === 0 || detail.split('; ').length > missing.length) return false;
+    for (const { index } of missing) {
+      const peer = drvm.slices.find((slice) => slice.index === index);
+      if (index === drvm.homeIndex || (peer && !(await this.isDown(peer.nodeId)))) return false;
+    }
+    return true;
   }
 
   /** The processes of a DRVM that live, or are coming to life, as its home knows them. */

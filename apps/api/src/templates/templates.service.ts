@@ -99,14 +99,19 @@ export class TemplatesService {
     reference: string,
     over: Readonly<Record<string, unknown>>,
   ): Promise<NewDrvm> {
-    const { body } = await this.show(actor, reference);
-    return NewDrvm.parse({ ...body, ...over });
+    return NewDrvm.parse({ ...(await this.#saidBy(actor, reference)), ...over });
+  }
+
+  /** What a template says; one of a department also says for whom, to who belongs to none. */
+  async #saidBy(actor: Actor, reference: string): Promise<Record<string, unknown>> {
+    const { body, tenant } = await this.show(actor, reference);
+    return { ...(tenant !== null && actor.tenantId === null ? { tenant } : {}), ...body };
   }
 
   /** Line by line; what one line is refused for does not keep the others from being made. */
   async import(actor: Actor, reference: string, { rows, dryRun }: Import): Promise<ImportRowView[]> {
     requirePermission(actor, 'drvm:write');
-    const { body } = await this.show(actor, reference);
+    const body = await this.#saidBy(actor, reference);
     const requests = rows.map((row) => {
       const parsed = NewDrvm.safeParse({ ...body, ...row });
       return {
