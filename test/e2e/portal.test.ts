@@ -6,8 +6,11 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { axeViolations, keepScreenshot, launchBrowser, signIn } from '../support/browser.js';
 import { eventually, type Stack, startStack } from '../support/stack.js';
 
-/** What a route may need before it works: the scripts that its page names, packed as they are sent. */
-const FIRST_LOAD_JS_MAX = 230 * 1024;
+/**
+ * The scripts that a page names, packed. React and the framework are 131 KiB of it; what is loaded when it is wanted
+ * (charts, dialogs, the palette, notices) is not counted.
+ */
+const FIRST_LOAD_JS_MAX = 280 * 1024;
 
 interface Person {
   name: string;

@@ -1,5 +1,6 @@
 import { Group, Paper, Title } from '@mantine/core';
 import type { ReactNode } from 'react';
+import { ScrollBox } from './scroll-box';
 
 /** A part of a screen on a card of its own, under its title; what is wider than the screen is scrolled in it. */
 export function Section({
@@ -12,14 +13,14 @@ export function Section({
   children: ReactNode;
 }) {
   return (
-    <Paper className="card" p="md" radius="md" component="section" style={{ overflow: 'auto' }}>
+    <Paper className="card" p="md" radius="md" component="section">
       <Group justify="space-between" mb="xs">
         <Title order={2} fz={16}>
           {title}
         </Title>
         {aside}
       </Group>
-      {children}
+      <ScrollBox label={title}>{children}</ScrollBox>
     </Paper>
   );
 }

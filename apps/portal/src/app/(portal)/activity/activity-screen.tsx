@@ -1,5 +1,5 @@
 'use client';
-import { Anchor, Button, Group, Paper, Skeleton, Stack, Table, Text, TextInput, Title } from '@mantine/core';
+import { Anchor, Button, Group, Skeleton, Stack, Table, Text, TextInput, Title } from '@mantine/core';
 import { IconDownload, IconSearch } from '@tabler/icons-react';
 import Link from 'next/link';
 import { usePathname, useRouter, useSearchParams } from 'next/navigation';
@@ -10,6 +10,7 @@ import type { EventFieldsFragment } from '@/gen/graphql';
 import { EventsQuery, EventsSubscription } from '@/graphql/events';
 import { Empty } from '@/parts/empty';
 import { notifyFailure } from '@/parts/notify';
+import { ScrollBox } from '@/parts/scroll-box';
 import { Tag } from '@/parts/tag';
 import { Trouble } from '@/parts/trouble';
 
@@ -111,7 +112,7 @@ export function ActivityScreen() {
       {shown.length === 0 ? (
         <Empty title={t('none')} hint={filter ? t('noneHintFilter') : t('noneHint')} />
       ) : (
-        <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+        <ScrollBox label={t('title')} isCard>
           <Table verticalSpacing="xs" horizontalSpacing="md">
             <Table.Thead>
               <Table.Tr>
@@ -151,7 +152,7 @@ export function ActivityScreen() {
               ))}
             </Table.Tbody>
           </Table>
-        </Paper>
+        </ScrollBox>
       )}
       {cursor && (
         <Group>

@@ -1,5 +1,5 @@
 'use client';
-import { Anchor, Button, Group, Menu, Paper, Skeleton, Stack, Table, Tabs, Text, Title } from '@mantine/core';
+import { Anchor, Button, Group, Menu, Skeleton, Stack, Table, Tabs, Text, Title } from '@mantine/core';
 import { IconBell, IconBellOff } from '@tabler/icons-react';
 import Link from 'next/link';
 import { usePathname, useRouter, useSearchParams } from 'next/navigation';
@@ -10,6 +10,7 @@ import type { AlertsQuery as Alerts } from '@/gen/graphql';
 import { AlertsQuery, SilenceAlertMutation } from '@/graphql/alerts';
 import { Empty } from '@/parts/empty';
 import { notifyDone, notifyFailure } from '@/parts/notify';
+import { ScrollBox } from '@/parts/scroll-box';
 import { Tag } from '@/parts/tag';
 import { Trouble } from '@/parts/trouble';
 import { useRepeated } from '@/parts/use-repeated';
@@ -99,7 +100,7 @@ function AlertTable({ alerts, onChanged }: { alerts: Alert[]; onChanged: () => v
   const number = (value: number) => format.number(value, { maximumFractionDigits: 2 });
   const time = (at: string) => format.dateTime(new Date(at), { dateStyle: 'short', timeStyle: 'medium' });
   return (
-    <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+    <ScrollBox label={t('title')} isCard>
       <Table verticalSpacing="xs" horizontalSpacing="md" miw={760}>
         <Table.Thead>
           <Table.Tr>
@@ -196,7 +197,7 @@ function AlertTable({ alerts, onChanged }: { alerts: Alert[]; onChanged: () => v
           })}
         </Table.Tbody>
       </Table>
-    </Paper>
+    </ScrollBox>
   );
 }
 

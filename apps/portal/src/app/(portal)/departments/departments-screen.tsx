@@ -1,6 +1,7 @@
 'use client';
-import { Button, Group, Paper, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
+import { Button, Group, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
+import dynamic from 'next/dynamic';
 import { useFormatter, useTranslations } from 'next-intl';
 import { useState } from 'react';
 import { useQuery } from 'urql';
@@ -8,10 +9,15 @@ import { DepartmentsQuery } from '@/graphql/departments';
 import { METRICS, useAmounts } from '@/parts/amounts';
 import { Empty } from '@/parts/empty';
 import { Meter } from '@/parts/meter';
+import { ScrollBox } from '@/parts/scroll-box';
 import { Trouble } from '@/parts/trouble';
 import { mayManageDrvms, useViewer } from '@/session/session';
-import { DepartmentDialog } from './department-dialog';
-import { UserDialog } from './user-dialog';
+
+const DepartmentDialog = dynamic(
+  () => import('./department-dialog').then((loaded) => loaded.DepartmentDialog),
+  { ssr: false },
+);
+const UserDialog = dynamic(() => import('./user-dialog').then((loaded) => loaded.UserDialog), { ssr: false });
 
 /** Departments with what they may have and what they hold, and the people of each. */
 export function DepartmentsScreen() {
@@ -56,7 +62,7 @@ export function DepartmentsScreen() {
       {departments.length === 0 ? (
         <Empty title={t('none')} hint={t('noneHint')} />
       ) : (
-        <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+        <ScrollBox label={t('title')} isCard>
           <Table verticalSpacing="sm" horizontalSpacing="md">
             <Table.Thead>
               <Table.Tr>
@@ -99,12 +105,12 @@ export function DepartmentsScreen() {
               ))}
             </Table.Tbody>
           </Table>
-        </Paper>
+        </ScrollBox>
       )}
       <Title order={2} fz={18}>
         {t('people')}
       </Title>
-      <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+      <ScrollBox label={t('people')} isCard>
         <Table verticalSpacing="xs" horizontalSpacing="md">
           <Table.Thead>
             <Table.Tr>
@@ -129,7 +135,7 @@ export function DepartmentsScreen() {
             ))}
           </Table.Tbody>
         </Table>
-      </Paper>
+      </ScrollBox>
       <DepartmentDialog isOpen={dialog === 'department'} onClose={() => setDialog(null)} onDone={done} />
       <UserDialog
         isOpen={dialog === 'user'}

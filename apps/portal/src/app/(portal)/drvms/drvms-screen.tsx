@@ -1,5 +1,5 @@
 'use client';
-import { Anchor, Button, Group, Paper, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
+import { Anchor, Button, Group, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
 import Link from 'next/link';
 import { useTranslations } from 'next-intl';
@@ -8,6 +8,7 @@ import { useQuery } from 'urql';
 import { DrvmsQuery } from '@/graphql/drvm';
 import { useAmounts } from '@/parts/amounts';
 import { Empty } from '@/parts/empty';
+import { ScrollBox } from '@/parts/scroll-box';
 import { StateBadge } from '@/parts/state-badge';
 import { Trouble } from '@/parts/trouble';
 import { mayManageDrvms, useViewer } from '@/session/session';
@@ -50,7 +51,7 @@ export function DrvmsScreen() {
           action={t('create')}
         />
       ) : (
-        <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+        <ScrollBox label={t('title')} isCard>
           <Table verticalSpacing="sm" horizontalSpacing="md" highlightOnHover>
             <Table.Thead>
               <Table.Tr>
@@ -116,7 +117,7 @@ export function DrvmsScreen() {
               })}
             </Table.Tbody>
           </Table>
-        </Paper>
+        </ScrollBox>
       )}
     </Stack>
   );

@@ -14,6 +14,7 @@ import { useFormatter, useTranslations } from 'next-intl';
 import { useState } from 'react';
 import { type CombinedError, useMutation, useQuery } from 'urql';
 import { ChangePlannerMutation, PlannerQuery } from '@/graphql/energy';
+import { errorCode } from '@/parts/errors';
 import { notifyDone } from '@/parts/notify';
 import { Section } from '@/parts/section';
 import { Trouble } from '@/parts/trouble';
@@ -150,7 +151,12 @@ export function PlannerPanel() {
             </List>
           </div>
         )}
-        {refusal && <Trouble error={refusal} onRetry={readAgain} />}
+        {refusal && (
+          <Trouble
+            error={refusal}
+            onRetry={errorCode(refusal) === 'StaleGeneration' ? readAgain : undefined}
+          />
+        )}
         <Group justify="space-between">
           <Text size="xs" c="dimmed">
             {settings.updatedAt &&

@@ -1,11 +1,12 @@
 'use client';
-import { Button, Group, Paper, Progress, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
+import { Button, Group, Progress, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
 import { useFormatter, useTranslations } from 'next-intl';
 import { useEffect } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { CancelOperationMutation, OperationsQuery } from '@/graphql/operations';
 import { Empty } from '@/parts/empty';
 import { notifyFailure } from '@/parts/notify';
+import { ScrollBox } from '@/parts/scroll-box';
 import { StateBadge } from '@/parts/state-badge';
 import { Trouble } from '@/parts/trouble';
 import { mayManageDrvms, useViewer } from '@/session/session';
@@ -41,7 +42,7 @@ export function OperationsScreen() {
       {operations.length === 0 ? (
         <Empty title={t('none')} hint={t('noneHint')} />
       ) : (
-        <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+        <ScrollBox label={t('title')} isCard>
           <Table verticalSpacing="sm" horizontalSpacing="md">
             <Table.Thead>
               <Table.Tr>
@@ -107,7 +108,7 @@ export function OperationsScreen() {
               })}
             </Table.Tbody>
           </Table>
-        </Paper>
+        </ScrollBox>
       )}
     </Stack>
   );

@@ -22,6 +22,7 @@ import type { PlanFieldsFragment } from '@/gen/graphql';
 import { ApplyPlanMutation, MakePlanMutation, PlansQuery } from '@/graphql/plans';
 import { notifyFailure } from '@/parts/notify';
 import { OperationProgress } from '@/parts/operation-progress';
+import { ScrollBox } from '@/parts/scroll-box';
 import { Trouble } from '@/parts/trouble';
 import { useLiveCluster } from '@/parts/use-live-cluster';
 import { mayManageDrvms, useViewer } from '@/session/session';
@@ -150,7 +151,7 @@ export function PlansScreen() {
       ) : data.plans.nodes.length === 0 ? (
         <Alert color="gray">{t('none')}</Alert>
       ) : (
-        <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+        <ScrollBox label={t('recent')} isCard>
           <Table verticalSpacing="xs" horizontalSpacing="md">
             <Table.Thead>
               <Table.Tr>
@@ -180,7 +181,7 @@ export function PlansScreen() {
               ))}
             </Table.Tbody>
           </Table>
-        </Paper>
+        </ScrollBox>
       )}
     </Stack>
   );

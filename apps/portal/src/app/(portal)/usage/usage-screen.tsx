@@ -1,5 +1,5 @@
 'use client';
-import { Button, Group, Paper, SegmentedControl, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
+import { Button, Group, SegmentedControl, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
 import { usePathname, useRouter, useSearchParams } from 'next/navigation';
 import { useFormatter, useTranslations } from 'next-intl';
@@ -8,6 +8,7 @@ import type { UsageOfQuery } from '@/gen/graphql';
 import { UsageQuery } from '@/graphql/usage';
 import { share } from '@/parts/amounts';
 import { Empty } from '@/parts/empty';
+import { ScrollBox } from '@/parts/scroll-box';
 import { Trouble } from '@/parts/trouble';
 import { useEnergyWords } from '@/parts/use-energy-words';
 import { seesUsage, useViewer } from '@/session/session';
@@ -47,7 +48,7 @@ export function UsageScreen() {
     next.set(name, value);
     router.replace(`${path}?${next}`);
   };
-  const number = (value: number) => format.number(value, { maximumFractionDigits: 2 });
+  const number = (value: number) => format.number(value, { maximumFractionDigits: value < 1 ? 4 : 2 });
   const usage = data?.usage;
   const link = new URLSearchParams({ by, format: 'csv', ...(from && { from }), ...(to && { to }) });
 
@@ -120,7 +121,7 @@ export function UsageScreen() {
           ) : usage.items.length === 0 ? (
             <Empty title={t('none')} hint={t('noneHint')} />
           ) : (
-            <Paper className="card" radius="md" style={{ overflow: 'auto' }}>
+            <ScrollBox label={t('title')} isCard>
               <Table verticalSpacing="xs" horizontalSpacing="md" miw={760}>
                 <Table.Caption style={{ captionSide: 'bottom', textAlign: 'left', padding: '8px 16px' }}>
                   {t('range', {
@@ -160,7 +161,7 @@ export function UsageScreen() {
                   </Table.Tr>
                 </Table.Tfoot>
               </Table>
-            </Paper>
+            </ScrollBox>
           )}
         </>
       )}

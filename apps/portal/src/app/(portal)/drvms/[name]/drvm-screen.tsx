@@ -42,8 +42,6 @@ import { OperationProgress } from '@/parts/operation-progress';
 import { StateBadge } from '@/parts/state-badge';
 import { Trouble } from '@/parts/trouble';
 import { mayManageDrvms, mayRunPrograms, useViewer } from '@/session/session';
-import { DeleteDialog } from './delete-dialog';
-import { MigrateDialog } from './migrate-dialog';
 import { OutputPanel } from './output-panel';
 import { ProcessTable } from './process-table';
 import { RunForm } from './run-form';
@@ -53,6 +51,12 @@ const REFRESH_MS = 2_000;
 const HistoryPanel = dynamic(() => import('./history-panel').then((loaded) => loaded.HistoryPanel), {
   ssr: false,
   loading: () => <Skeleton h={300} />,
+});
+const DeleteDialog = dynamic(() => import('./delete-dialog').then((loaded) => loaded.DeleteDialog), {
+  ssr: false,
+});
+const MigrateDialog = dynamic(() => import('./migrate-dialog').then((loaded) => loaded.MigrateDialog), {
+  ssr: false,
 });
 const ResizeDialog = dynamic(() => import('./resize-dialog').then((loaded) => loaded.ResizeDialog), {
   ssr: false,
@@ -227,20 +231,19 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
           command={processes?.find((process) => process.pid === shownPid)?.command ?? ''}
         />
       )}
-      <MigrateDialog
-        key={migrating}
-        drvm={drvm.id}
-        process={migratingProcess}
-        slices={drvm.slices}
-        onClose={() => setMigrating(null)}
-      />
+      {migrating !== null && (
+        <MigrateDialog
+          key={migrating}
+          drvm={drvm.id}
+          process={migratingProcess}
+          slices={drvm.slices}
+          onClose={() => setMigrating(null)}
+        />
+      )}
       {isResizing && <ResizeDialog drvm={drvm} onClose={() => setResizing(false)} />}
-      <DeleteDialog
-        name={drvm.name}
-        isOpen={isDeleting}
-        onClose={() => setDeleting(false)}
-        onConfirm={deleteDrvm}
-      />
+      {isDeleting && (
+        <DeleteDialog name={drvm.name} isOpen onClose={() => setDeleting(false)} onConfirm={deleteDrvm} />
+      )}
     </Stack>
   );
 }

@@ -32,10 +32,16 @@ export function HistoryChart({
   times,
   rows,
   marks,
+  span,
+  least,
   words,
   time,
 }: {
   label: string;
+  /** Seconds since 1970 at both ends. */
+  span: readonly [number, number];
+  /** The scale goes up to this at least. */
+  least: number;
   times: number[];
   rows: (number | null)[][];
   marks: Mark[];
@@ -45,8 +51,8 @@ export function HistoryChart({
   const scheme = useComputedColorScheme('light');
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<UPlot | null>(null);
-  const latest = useRef({ times, rows, marks, words, time });
-  latest.current = { times, rows, marks, words, time };
+  const latest = useRef({ times, rows, marks, span, words, time });
+  latest.current = { times, rows, marks, span, words, time };
   const count = rows.length;
 
   useEffect(() => {
@@ -77,7 +83,10 @@ export function HistoryChart({
         height: HEIGHT,
         legend: { show: false },
         cursor: { drag: { x: false, y: false } },
-        scales: { y: { range: (_chart, _least, most) => [0, Math.max(most ?? 0, 0.01) * 1.1] } },
+        scales: {
+          x: { range: () => [...latest.current.span] },
+          y: { range: (_chart, _least, most) => [0, Math.max(most ?? 0, least) * 1.1] },
+        },
         axes: [
           { ...axis, values: (_chart, splits) => splits.map((at) => latest.current.time(at)) },
           {
@@ -108,7 +117,7 @@ export function HistoryChart({
       made.destroy();
       chart.current = null;
     };
-  }, [scheme, count]);
+  }, [scheme, count, least]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: marks are drawn with the data
   useEffect(() => {

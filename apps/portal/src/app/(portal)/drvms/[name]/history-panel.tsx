@@ -15,6 +15,8 @@ import { HistoryChart, lineOf, type Mark } from './history-chart';
 type Operations = NonNullable<DrvmDetailQuery['drvm']>['operations'];
 type Series = History['telemetryHistory']['series'];
 const METRICS = ['cpu', 'memoryMiB'] as const;
+/** What little is used does not fill the chart. */
+const SCALE_LEAST = { cpu: 0.1, memoryMiB: 64 };
 const STEP_SECONDS = 30;
 const REFRESH_MS = 15_000;
 /** The table for who cannot see the chart has a row of every so many steps. */
@@ -69,6 +71,7 @@ export function HistoryPanel({ drvm, operations }: { drvm: string; operations: O
                 metric={metric}
                 series={history.series.filter((each) => each.metric === metric)}
                 marks={marks}
+                span={[from, new Date(history.to).getTime() / 1_000]}
               />
             ))}
           </SimpleGrid>
@@ -87,10 +90,12 @@ function OneMetric({
   metric,
   series,
   marks,
+  span,
 }: {
   metric: (typeof METRICS)[number];
   series: Series;
   marks: Mark[];
+  span: readonly [number, number];
 }) {
   const t = useTranslations('history');
   const format = useFormatter();
@@ -101,10 +106,10 @@ function OneMetric({
   const inTable = times.map((_, position) => position).filter((position) => position % ROW_STEPS === 0);
   return (
     <div>
+      <Text fw={600} size="sm">
+        {t(`metrics.${metric}`)}
+      </Text>
       <Group gap="md" mb={4}>
-        <Text fw={600} size="sm">
-          {t(`metrics.${metric}`)}
-        </Text>
         {series.map(({ node, points }, position) => (
           <Group key={node} gap={6} wrap="nowrap">
             <svg width="22" height="8" aria-hidden="true">
@@ -121,6 +126,8 @@ function OneMetric({
         times={times}
         rows={rows}
         marks={marks}
+        span={span}
+        least={SCALE_LEAST[metric]}
         words={(value) => format.number(value, { maximumFractionDigits: 2 })}
         time={(seconds) => format.dateTime(new Date(seconds * 1_000), { timeStyle: 'short' })}
       />

@@ -195,7 +195,7 @@ export function ResizeDialog({ drvm, onClose }: { drvm: Drvm; onClose: () => voi
                           ? t(`actions.${step.action}`, { node: step.node })
                           : step.node}
                       </b>
-                      {step.action !== 'goes' &&
+                      {step.action !== 'slice.remove' &&
                         ` ${amount('cpu', step.cpu)} · ${amount('memoryMiB', step.memoryMiB)} · ${amount('diskGiB', step.diskGiB)}`}
                       <Text size="xs" c="dimmed" lang="en">
                         {step.reason}
