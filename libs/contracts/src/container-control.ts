@@ -148,6 +148,10 @@ export const ContainerMethods = {
       residentBytes: z.number(),
       cpuMs: z.number(),
       links: z.array(z.object({ index: z.int(), state: z.enum(['up', 'down']) })),
+      /** Sent to its peers since it started, before TLS; how often and how long its limit has made frames wait. */
+      network: z
+        .object({ sentBytes: z.number(), heldTimes: z.int(), heldMs: z.number() })
+        .default({ sentBytes: 0, heldTimes: 0, heldMs: 0 }),
       /** Home, as this container knows it. */
       home: HomePlace.default({ index: 0, epoch: 0 }),
     }),

@@ -48,6 +48,8 @@ import { wasiCalls, wasiUnstableCalls } from './wasi/index.js';
 
 const MIB = 1_048_576;
 const GIB = 1_024 * MIB;
+/** Of a limit given in Mbit/s. */
+const BYTES_PER_SECOND_OF_MBPS = 125_000;
 /** Calls of users that are passed on to home: they may wait for the end of a process. */
 const NO_TIMEOUT_MS = Number.POSITIVE_INFINITY;
 /** After a stop, reports of ends get so long to reach home. */
@@ -170,6 +172,7 @@ export class MolContainer {
       onEnded: (identity, ending, cpuMs) => this.#ended(identity, ending, cpuMs),
     });
     this.#kernel.scheduler.cpuMilli = spec.limits.cpuMilli;
+    transport.setSendLimit(spec.limits.networkMbps * BYTES_PER_SECOND_OF_MBPS);
     this.#systask = new Systask({
       index: spec.index,
       kernel: this.#kernel,
@@ -326,6 +329,7 @@ export class MolContainer {
     this.#spec = spec;
     this.#kernel.memoryLimitBytes = guestMemoryBytes(spec);
     this.#kernel.scheduler.cpuMilli = spec.limits.cpuMilli;
+    this.#o.transport.setSendLimit(spec.limits.networkMbps * BYTES_PER_SECOND_OF_MBPS);
     this.#seat?.storage.vfs.setLimit(spec.limits.diskGiB * GIB);
     this.#nodes.setPeers(spec.peers);
     this.#o.transport.setPeers(spec.peers);
@@ -406,6 +410,7 @@ export class MolContainer {
       residentBytes: process.memoryUsage.rss(),
       cpuMs: Math.round((user + system) / 1000),
       links,
+      network: transport.sent,
       home: this.#moves.place,
     };
   }

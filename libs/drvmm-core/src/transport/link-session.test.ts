@@ -57,6 +57,13 @@ class End {
         wantsFlush: () => {
           this.isFlushDue = true;
         },
+        // Any answer that a limit of the rate gives: none for now, little, all.
+        room: () => {
+          const dice = this.world.random();
+          if (dice < 0.8) return dice < 0.4 ? Number.POSITIVE_INFINITY : 1 + Math.floor(dice * 3_000);
+          this.isFlushDue = true;
+          return 0;
+        },
         up: () => {
           if (this.isUp) throw new Error('up twice');
           this.isUp = true;

@@ -33,6 +33,8 @@ export interface LinkPort {
   disconnect(reason: string): void;
   /** Something waits to be written: call session.flush() at the end of this turn. */
   wantsFlush(): void;
+  /** Bytes of frames that may be written now, infinite without a limit. 0: none; the port calls session.flush() later. */
+  room(): number;
   up(incarnation: string): void;
   lost(reason: string): void;
   ipc(frame: Uint8Array): void;
@@ -303,15 +305,30 @@ export class LinkSession {
     if (this.#connection === Connection.Open) this.#port.wantsFlush();
   }
 
-  /** Writes what waits: lane ipc at once, the control lane as far as the connection and the window have room. */
+  /**
+   * Writes what waits as far as the port has room: lane ipc first, then the control lane as far as the connection and the
+   * window have room too. What keeps the link alive waits for none of them.
+   */
   flush(): void {
     if (this.#connection !== Connection.Open) return;
-    while (this.#ipc.hasUnwritten) this.#writeBatch(this.#ipc, LinkKind.Ipc);
-    while (!this.#isFull && this.#slice()) this.#writeBatch(this.#control, LinkKind.Control);
+    this.#writeFrames();
     if (this.#ipc.mustReport || this.#control.mustReport) this.#writeAck();
     if (this.#mustPong) {
       this.#mustPong = false;
       this.#writeAlone(LinkKind.Pong, EMPTY);
+    }
+  }
+
+  #writeFrames(): void {
+    while (this.#ipc.hasUnwritten) {
+      const room = this.#port.room();
+      if (room === 0) return;
+      this.#writeBatch(this.#ipc, LinkKind.Ipc, room);
+    }
+    while (!this.#isFull && this.#slice()) {
+      const room = this.#port.room();
+      if (room === 0) return;
+      this.#writeBatch(this.#control, LinkKind.Control, room);
     }
   }
 
@@ -339,11 +356,12 @@ export class LinkSession {
     return lane.hasUnwritten;
   }
 
-  /** One write of about WRITE_BYTES at most: headers and bodies copied together once. */
-  #writeBatch(lane: Lane, kind: LinkKind): void {
+  /** One write of about WRITE_BYTES or `room` at most, and one frame at least: headers and bodies copied together once. */
+  #writeBatch(lane: Lane, kind: LinkKind, room: number): void {
+    const most = Math.min(WRITE_BYTES, room);
     const batch: { body: Uint8Array; flags: number; sequence: number }[] = [];
     let total = 0;
-    while (lane.hasUnwritten && total < WRITE_BYTES) {
+    while (lane.hasUnwritten && total < most) {
       const next = lane.next();
       batch.push(next);
       total += LINK_HEADER_BYTES + next.body.length;

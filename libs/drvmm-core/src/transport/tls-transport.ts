@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { type ContainerPeer, DrvsError, type FramePipe, RpcPeer } from '@drvs/contracts';
 import { LinkSession } from './link-session.js';
+import { type SendCounters, SendGate } from './send-gate.js';
 import type { Transport, TransportEvents, TransportOptions } from './transport.js';
 
 const DEFAULT_LOST_AFTER_MS = 6_000;
@@ -67,6 +68,14 @@ class TlsTransport implements Transport {
   readonly #unproved = new Set<TLSSocket>();
   /** The DRVM's containers as last told. One that is not (or no longer) among them is not let in. */
   #wanted: ReadonlySet<number> = new Set();
+  readonly #gate = new SendGate<LinkSession>({
+    nowMs: () => performance.now(),
+    wakeIn: (ms) => {
+      if (this.#gateTimer !== null) clearTimeout(this.#gateTimer);
+      this.#gateTimer = this.#isClosed ? null : setTimeout(() => this.#gate.wake(), Math.ceil(ms));
+    },
+  });
+  #gateTimer: NodeJS.Timeout | null = null;
   #server: Server | null = null;
   #ticker: NodeJS.Timeout | null = null;
   #lastTickMs = 0;
@@ -75,6 +84,14 @@ class TlsTransport implements Transport {
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#lostAfterMs = options.lostAfterMs ?? DEFAULT_LOST_AFTER_MS;
+  }
+
+  get sent(): SendCounters {
+    return this.#gate.counters;
+  }
+
+  setSendLimit(bytesPerSecond: number): void {
+    this.#gate.setRate(bytesPerSecond);
   }
 
   get port(): number {
@@ -155,6 +172,7 @@ class TlsTransport implements Transport {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (this.#ticker !== null) clearInterval(this.#ticker);
+    if (this.#gateTimer !== null) clearTimeout(this.#gateTimer);
     for (const peer of [...this.#peers.values()]) this.#remove(peer, 'this container stops');
     for (const socket of this.#unproved) socket.destroy();
     const server = this.#server;
@@ -171,7 +189,12 @@ class TlsTransport implements Transport {
       lostAfterMs: this.#lostAfterMs,
       newSessionId: () => randomBytes(12).toString('hex'),
       port: {
-        write: (bytes) => peer.socket?.write(bytes) ?? true,
+        write: (bytes) => {
+          if (peer.socket === null) return true;
+          this.#gate.sent(bytes.length);
+          return peer.socket.write(bytes);
+        },
+        room: () => this.#gate.room(session),
         disconnect: (reason) => this.#detach(peer, reason),
         wantsFlush: () => this.#flushSoon(peer),
         ipc: (frame) => this.events.ipc(index, frame),
@@ -200,6 +223,7 @@ class TlsTransport implements Transport {
 
   #remove(peer: Peer, reason: string): void {
     this.#peers.delete(peer.index);
+    this.#gate.leave(peer.session);
     if (peer.retryTimer !== null) clearTimeout(peer.retryTimer);
     peer.address = null;
     const { socket } = peer;

@@ -1,4 +1,5 @@
 import type { ContainerPeer, RpcPeer } from '@drvs/contracts';
+import type { SendCounters } from './send-gate.js';
 
 /** Where this container listens for its peers, and who it is. */
 export interface TransportOptions {
@@ -47,5 +48,9 @@ export interface Transport {
   /** The control lane; undefined while the peer is not up. Closed when its session is lost. */
   control(peer: number): RpcPeer | undefined;
   isUp(peer: number): boolean;
+  /** To all peers together; 0: no limit. Takes effect at once, also on what waits already. */
+  setSendLimit(bytesPerSecond: number): void;
+  /** Since the transport was made. */
+  readonly sent: SendCounters;
   close(): Promise<void>;
 }

@@ -17,7 +17,8 @@ const ROUNDS_MOST = 6;
 const SMALL_ROUND_BYTES = 1024 * 1024;
 /** Parts under way at most. */
 const PARTS_UNDER_WAY = 24;
-const PART_TIMEOUT_MS = 10_000;
+/** All that are under way, over a link that is held to 1 Mbit/s. That the other node is gone its link says sooner. */
+const PART_TIMEOUT_MS = 100_000;
 const SYNC_TIMEOUT_MS = 60_000;
 /** The next home loads the files' journal in it; so long at most no system call is answered. */
 const INSTALL_TIMEOUT_MS = 20_000;

@@ -17,6 +17,8 @@ const alone: Transport = {
   sendIpc: () => false,
   control: () => undefined,
   isUp: () => false,
+  setSendLimit() {},
+  sent: { sentBytes: 0, heldTimes: 0, heldMs: 0 },
   async close() {},
 };
 

@@ -118,8 +118,8 @@ export type SystaskPort = <M extends Method>(
 
 /** Parts under way at most: 8 MiB fill any pipe and bound what lies around. */
 const PARTS_UNDER_WAY = 32;
-/** A part that takes longer is not coming. */
-const PART_TIMEOUT_MS = 10_000;
+/** All that are under way, over a link that is held to 1 Mbit/s. That the other node is gone its link says sooner. */
+const PART_TIMEOUT_MS = 100_000;
 /** The guests of a node let a small image pass before them; a large one shares the thread with them. */
 const HOLD_MS = 20;
 /** A copy of so much memory fits beside the DVOS in its part of the node's memory. Larger images are sent at a standstill. */
