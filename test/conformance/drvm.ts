@@ -10,6 +10,7 @@ import type {
   ContainerPeer,
   ContainerSpec,
   ExitStatus,
+  ResourceAmounts,
   RpcContext,
 } from '@drvs/contracts';
 import { containerName, createTransport } from '@drvs/drvmm-core';
@@ -38,6 +39,7 @@ const instrumented = new Map<string, Uint8Array>();
 export class Drvm {
   readonly events: ContainerEvent[] = [];
   readonly containers: MolContainer[] = [];
+  #generation = 1;
 
   private constructor(
     readonly id: string,
@@ -65,20 +67,30 @@ export class Drvm {
     return drvm;
   }
 
-  async startContainer(index: number): Promise<MolContainer> {
-    const { key, certificate } = this.identities[index]!;
-    const spec: ContainerSpec = {
+  #specOf(index: number, limits: Partial<ResourceAmounts> = {}): ContainerSpec {
+    return {
       drvmId: this.id,
       drvmName: 'fisica',
       dvos: 'mol',
-      generation: 1,
+      generation: this.#generation,
       index,
       home: 0,
-      limits: { cpuMilli: 1000, memoryMiB: this.memoryMiB, diskGiB: 1, networkMbps: 0 },
+      limits: { cpuMilli: 1000, memoryMiB: this.memoryMiB, diskGiB: 1, networkMbps: 0, ...limits },
       peers: this.peers,
       authorityCertificate: this.authority.pem,
-      certificate,
+      certificate: this.identities[index]!.certificate,
     };
+  }
+
+  /** Gives a container other limits as it runs; those not named are what they were at first. */
+  async limit(index: number, limits: Partial<ResourceAmounts>): Promise<void> {
+    this.#generation++;
+    await this.call('container.update', this.#specOf(index, limits), { at: index });
+  }
+
+  async startContainer(index: number): Promise<MolContainer> {
+    const { key, certificate } = this.identities[index]!;
+    const spec = this.#specOf(index);
     const incarnation = randomUUID();
     const { host, port } = this.peers[index]!;
     const container = new MolContainer({
@@ -124,15 +136,15 @@ export class Drvm {
     return (await this.containers[options.at ?? 0]!.call(method, params, context)) as Result<M>;
   }
 
-  /** The bytes of a file. */
-  async read(path: string, at = 0): Promise<Buffer> {
+  /** The bytes of a file from `offset` on, at most 1 MiB. */
+  async read(path: string, at = 0, offset = 0): Promise<Buffer> {
     const context: RpcContext = {
       method: 'file.read',
       body: new Uint8Array(0),
       signal: new AbortController().signal,
       chunk: async () => undefined,
     };
-    const answer = await this.containers[at]!.call('file.read', { path }, context);
+    const answer = await this.containers[at]!.call('file.read', { path, offset }, context);
     return Buffer.from((answer as { body: Uint8Array }).body);
   }
 
