@@ -58,8 +58,11 @@ export function Shell({ children }: { children: ReactNode }) {
                   leftSection={<IconUser size={18} aria-hidden />}
                   rightSection={<IconChevronDown size={14} aria-hidden />}
                   px="xs"
+                  aria-label={viewer.name}
                 >
-                  {viewer.name}
+                  <Text span inherit truncate maw={160} visibleFrom="xs">
+                    {viewer.name}
+                  </Text>
                 </Button>
               </Menu.Target>
               <Menu.Dropdown>
