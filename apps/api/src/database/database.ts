@@ -40,8 +40,10 @@ export class Database implements OnApplicationShutdown {
   readonly #reads: ActorStatements;
   readonly #changes: ActorStatements;
   readonly #systemChanges: pg.Pool;
+  /** Of its own: who waits for the disk does not wait behind transactions too. One flush is under way at a time. */
+  readonly #flusher: pg.Pool;
   readonly #flushed = new Gathered<null, true>(async (_, keys) => {
-    await this.pool.query(FLUSH);
+    await this.#flusher.query(FLUSH);
     return new Map(keys.map((key) => [key, true]));
   });
   readonly #followUps = new WeakMap<Transaction, (() => void | Promise<void>)[]>();
@@ -67,6 +69,13 @@ export class Database implements OnApplicationShutdown {
       options: '-c synchronous_commit=off',
     });
     this.#systemChanges.on('error', () => undefined);
+    this.#flusher = new pg.Pool({
+      connectionString: config.databaseUrl,
+      max: 1,
+      connectionTimeoutMillis: TRANSACTION_WAIT_MS,
+      application_name: 'drvs-flush',
+    });
+    this.#flusher.on('error', () => undefined);
   }
 
   as<T>(actor: Actor, work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -148,6 +157,7 @@ export class Database implements OnApplicationShutdown {
     await this.#reads.end();
     await this.#changes.end();
     if (!this.#systemChanges.ended) await this.#systemChanges.end();
+    if (!this.#flusher.ended) await this.#flusher.end();
     if (!this.pool.ended) await this.pool.end();
   }
 }

@@ -184,6 +184,8 @@ const COUNTS_TRIED = 32;
 function fewestNodes(eligible: readonly NodeSnapshot[], total: ResourceAmounts): number {
   let fewest = 1;
   for (const name of RESOURCE_CLASSES) {
+    // Mostly one node is enough; then there is nothing to sort.
+    if (eligible.some((node) => node.free[name] >= total[name])) continue;
     const free = eligible.map((node) => node.free[name]).sort((a, b) => b - a);
     let sum = 0;
     let count = 0;
