@@ -7,8 +7,9 @@ const preset = {
   presetConfig: { fragmentMasking: false },
   config: { useTypeImports: true, scalars: { JSON: 'unknown' } },
 } as const;
-const sources = readdirSync(FOLDER).filter((name) =>
-  readFileSync(`${FOLDER}/${name}`, 'utf8').includes("from '@/gen/"),
+const folder = new URL(`${FOLDER}/`, import.meta.url);
+const sources = readdirSync(folder).filter((name) =>
+  readFileSync(new URL(name, folder), 'utf8').includes("from '@/gen/"),
 );
 
 /**
