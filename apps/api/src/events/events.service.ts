@@ -34,14 +34,6 @@ export class EventsService {
     await tx.event.create({ data: event, select: { id: true } });
   }
 
-  async recordMany(tx: Transaction, events: readonly NewEvent[]): Promise<void> {
-    await tx.$executeRaw`
-      INSERT INTO event (kind, text, tenant_id, tenant, drvm_id, drvm, node_id, node)
-      SELECT kind, text, "tenantId", tenant, "drvmId", drvm, "nodeId", node
-      FROM jsonb_to_recordset(${JSON.stringify(events)}::jsonb)
-        AS e (kind text, text text, "tenantId" uuid, tenant text, "drvmId" uuid, drvm text, "nodeId" uuid, node text)`;
-  }
-
   /**
    * What the actor may see after the event `after` (its number; null for all that is kept), oldest first. Only
    * settled events: one with a lower number never turns up later, so a reader may go on from the last one it got.
