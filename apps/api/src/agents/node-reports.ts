@@ -5,8 +5,8 @@ import { Database } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
 import { HeartbeatEnergy } from '../power/heartbeat-energy.js';
 import { DrvmConditions } from './drvm-conditions.js';
-import { HeartbeatBatch } from './heartbeat-batch.js';
 import { applyInventory } from './enrolment.service.js';
+import { HeartbeatBatch } from './heartbeat-batch.js';
 
 interface CpuReading {
   cpuMs: number;
