@@ -247,7 +247,10 @@ describe('how a node is switched', () => {
     expect(JSON.stringify(after)).not.toContain('hunter2');
     const row = await database.unrestricted.nodePower.findUniqueOrThrow({ where: { nodeId: agent.nodeId } });
     expect(Buffer.from(row.secret!).toString('latin1')).not.toContain('hunter2');
-    const audit = await database.unrestricted.auditEntry.findMany({ where: { action: 'node.power-set' } });
+    const audit = await database.unrestricted.auditEntry.findMany({
+      where: { action: 'node.power-set' },
+      orderBy: { id: 'asc' },
+    });
     expect(JSON.stringify(audit.map(({ details }) => details))).not.toContain('hunter2');
     expect(audit.at(-1)?.details).toMatchObject({ secret: 'set' });
     expect(await useMachine()).toMatchObject({ driver: 'command', hasSecret: false });
