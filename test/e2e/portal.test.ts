@@ -210,8 +210,8 @@ describe('the portal, in a real browser on the real stack', () => {
     await resize.click();
     await dialog.locator('[role=status][data-state=succeeded]').waitFor({ timeout: 90_000 });
     await dialog.getByRole('button', { name: 'Close' }).last().click();
-    const { slices } = await stack.json<{ slices: { cpu: number }[] }>('drvm', 'show', 'aula');
-    expect(slices.reduce((sum, { cpu }) => sum + cpu, 0)).toBeCloseTo(0.75);
+    const { nodes } = await stack.json<{ nodes: { cpu: number }[] }>('drvm', 'show', 'aula');
+    expect(nodes.reduce((sum, { cpu }) => sum + cpu, 0)).toBeCloseTo(0.75);
     await page.getByRole('img', { name: /^CPU used.* over the last hour/ }).waitFor();
   }, 150_000);
 
