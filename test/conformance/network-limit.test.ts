@@ -82,7 +82,7 @@ describe('the rate at which a container may send to its peers', () => {
   }, 60_000);
 
   test('a process moves no faster either, and comes to no harm', async () => {
-    const program = walker({ mib: 2, lines: 60, rounds: 200, sleepMs: 20 });
+    const program = walker({ mib: 2, lines: 300, rounds: 200, sleepMs: 20 });
     const expected = await underNode(program);
     await drvm.upload('/bin/walker', program);
     const { pid } = await drvm.call('process.start', { program: '/bin/walker', node: 'node1' });

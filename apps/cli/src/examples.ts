@@ -23,6 +23,19 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'webhook create': ['drvs webhook create https://hooks.example.org/drvs --events drvm.*,node.down'],
   usage: ['drvs usage --by drvm --csv', 'drvs usage --from 2026-11-01 --to 2026-12-01'],
   'node power': ['drvs node power node3 off'],
+  'node inventory': [
+    'drvs node inventory node1',
+    'drvs node inventory node1 set cpu.reserved=500 cpu.ratio=1.5',
+  ],
+  'policy set': [
+    'drvs policy set balance=automatic hotUtilisation=0.75',
+    'drvs policy set power.nodesMin=2 hotUtilisation=',
+  ],
+  'drvm lease': [
+    'drvs drvm lease aula --until 2026-12-20 --keep 14d',
+    'drvs drvm lease aula --for 30d --idle stop:2h',
+  ],
+  'template create': ['drvs template create redes --cpu 0.5 --memory 512Mi --nodes 2'],
   run: [
     'drvs run aula program.wasm one two',
     'drvs run aula --detach --node node2 --env MODE=fast /bin/primes 1000000',

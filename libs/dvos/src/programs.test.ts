@@ -31,6 +31,12 @@ describe('programs', () => {
     expect(made).toBe(1);
   });
 
+  test('are instrumented by a container too that has become home while it ran', async () => {
+    const programs = new Programs(folder, async (_hash, module) => module);
+    const program = new Uint8Array([7]);
+    expect([...(await programs.instrumented(programs.hashOf(program), program))]).toEqual([7]);
+  });
+
   test('a refusal reaches the caller, and the next try is a new one', async () => {
     let tries = 0;
     const programs = new Programs(folder, async () => {

@@ -50,7 +50,6 @@ export class Programs {
 
   /** The instrumented form of a program that was made elsewhere. */
   async keep(hash: string, instrumented: Uint8Array): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
     await this.#write(hash, instrumented);
   }
 
@@ -79,6 +78,8 @@ export class Programs {
   }
 
   async #write(hash: string, bytes: Uint8Array): Promise<void> {
+    // A container that became home by a move has never opened the folder.
+    await mkdir(this.#folder, { recursive: true });
     const half = join(this.#folder, `${hash}.half`);
     await writeFile(half, bytes);
     await rename(half, join(this.#folder, `${hash}.wasm`));
