@@ -79,7 +79,7 @@ describe('plans over a running cluster', () => {
       steps: { node: string }[];
       rejected: { what: string; reason: string }[];
     }>(
-      ...['drvm', 'create', 'otra', '--tenant', 'fisica', '--cpu', '0.02', '--memory', '512Mi'],
+      ...['drvm', 'create', 'otra', '--tenant', 'fisica', '--cpu', '0.1', '--memory', '512Mi'],
       ...['--nodes', '2', '--dry-run'],
     );
     expect(placed.steps.map(({ node }) => node).sort()).toEqual(['node1', 'node3']);
