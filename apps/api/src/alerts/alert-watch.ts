@@ -26,7 +26,7 @@ type Rule = AlertRule & { tenant: { name: string } | null };
 export class AlertWatch implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #logger = new Logger('Alerts');
   #timer: NodeJS.Timeout | null = null;
-  #look: Promise<void> = Promise.resolve();
+  #look: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly database: Database,
@@ -37,7 +37,7 @@ export class AlertWatch implements OnApplicationBootstrap, BeforeApplicationShut
     await this.#addDefaults();
     this.#timer = setInterval(() => {
       this.#look = this.#look
-        .then(() => this.#lookAlone())
+        .then(() => this.session.alone(LOCK, () => this.look(Date.now())))
         .catch((error: unknown) => this.#logger.warn(`alerts were not judged: ${(error as Error).message}`));
     }, LOOK_EVERY_MS);
   }
@@ -57,15 +57,6 @@ export class AlertWatch implements OnApplicationBootstrap, BeforeApplicationShut
       })),
       skipDuplicates: true,
     });
-  }
-
-  async #lookAlone(): Promise<void> {
-    if (!(await this.session.tryLock(LOCK))) return;
-    try {
-      await this.look(Date.now());
-    } finally {
-      await this.session.unlock(LOCK);
-    }
   }
 
   /** @param now milliseconds since 1970 */

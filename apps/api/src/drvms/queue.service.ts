@@ -1,15 +1,20 @@
 import { type DrvmView, DrvsError, type OperationView, type WaitingView } from '@drvs/contracts';
 import { fairOrder, type PlacementRefusal, type WaitingDemand } from '@drvs/policy';
-import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
-import { onlyHere } from '../database/loop-lock.js';
 import { violates } from '../database/sql-state.js';
 import { EventsService } from '../events/events.service.js';
 import type { Prisma, WaitingRequest } from '../gen/client.js';
 import { isId } from '../http/reference.js';
+import { LedgerSession } from '../jobs/ledger-session.js';
 import { leaseColumns } from '../leases/lease-request.js';
 import { clusterTotals } from '../tenants/cluster-totals.js';
 import { devicesByTenant } from '../tenants/device-quota.js';
@@ -34,7 +39,7 @@ type Created = { operation: OperationView; drvm: DrvmView };
  * Durable: one API process at a time looks at them, and another goes on where it died.
  */
 @Injectable()
-export class QueueService implements OnApplicationBootstrap, OnApplicationShutdown {
+export class QueueService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #logger = new Logger('Queue');
   #timer: NodeJS.Timeout | null = null;
   #pass: Promise<unknown> = Promise.resolve();
@@ -42,6 +47,7 @@ export class QueueService implements OnApplicationBootstrap, OnApplicationShutdo
 
   constructor(
     private readonly database: Database,
+    private readonly session: LedgerSession,
     private readonly drvms: DrvmsService,
     private readonly events: EventsService,
     private readonly audit: AuditService,
@@ -56,7 +62,7 @@ export class QueueService implements OnApplicationBootstrap, OnApplicationShutdo
     this.#timer.unref();
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  async beforeApplicationShutdown(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     await this.#pass;
   }
@@ -198,7 +204,7 @@ export class QueueService implements OnApplicationBootstrap, OnApplicationShutdo
     const some = await this.database.unrestricted.waitingRequest.count({
       where: { state: 'waiting', OR: [{ notBefore: null }, { notBefore: { lte: now } }] },
     });
-    if (some > 0) await onlyHere(this.database, 'drvs.queue', () => this.#letIn());
+    if (some > 0) await this.session.alone('queue', () => this.#letIn());
   }
 
   async #letIn(): Promise<void> {

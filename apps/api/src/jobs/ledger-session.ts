@@ -32,6 +32,7 @@ export class LedgerSession implements OnModuleInit, BeforeApplicationShutdown, O
   readonly #stop = new AbortController();
   readonly #closing = new AbortController();
   readonly #locks = new Set<string>();
+  readonly #asking = new Set<string>();
   #client: pg.Client | null = null;
   #last: Promise<unknown> = Promise.resolve();
   #supervisor: Promise<void> = Promise.resolve();
@@ -83,13 +84,31 @@ export class LedgerSession implements OnModuleInit, BeforeApplicationShutdown, O
   }
 
   /**
-   * Takes a lock of this session; false when another process holds it. Locks are taken anew when the connection was
-   * lost; in that moment another process may get one of them.
+   * Takes a lock of this session; false when somebody holds it, in this process or in another. Locks are taken anew
+   * when the connection was lost; in that moment another process may get one of them.
    */
   async tryLock(name: string): Promise<boolean> {
-    const isTaken = await this.#ask(TRY_LOCK, name);
-    if (isTaken) this.#locks.add(name);
-    return isTaken;
+    // PostgreSQL gives a session the lock that it holds a second time.
+    if (this.#locks.has(name) || this.#asking.has(name)) return false;
+    this.#asking.add(name);
+    try {
+      const isTaken = await this.#ask(TRY_LOCK, name);
+      if (isTaken) this.#locks.add(name);
+      return isTaken;
+    } finally {
+      this.#asking.delete(name);
+    }
+  }
+
+  /** Does the work while nobody else does it under this name; false, and nothing is done, when somebody does. */
+  async alone(name: string, work: () => Promise<void>): Promise<boolean> {
+    if (!(await this.tryLock(name))) return false;
+    try {
+      await work();
+    } finally {
+      await this.unlock(name);
+    }
+    return true;
   }
 
   async unlock(name: string): Promise<void> {

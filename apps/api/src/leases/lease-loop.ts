@@ -1,11 +1,16 @@
 import { DrvsError } from '@drvs/contracts';
-import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
 import { SYSTEM } from '../agents/reconciliation.js';
 import { Database } from '../database/database.js';
-import { onlyHere } from '../database/loop-lock.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
 import { EventsService } from '../events/events.service.js';
 import type { Lease, Prisma } from '../gen/client.js';
+import { LedgerSession } from '../jobs/ledger-session.js';
 import { ResizeService } from '../reconfigure/resize.service.js';
 import {
   type DrvmFacts,
@@ -40,13 +45,14 @@ type LeaseRow = Prisma.LeaseGetPayload<{ include: typeof WITH_DRVM }>;
 
 /** Looks at the leases and does what `lookAtLease` says, in one API process at a time, by the database's clock. */
 @Injectable()
-export class LeaseLoop implements OnApplicationBootstrap, OnApplicationShutdown {
+export class LeaseLoop implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #logger = new Logger('Leases');
   #timer: NodeJS.Timeout | null = null;
   #look: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly database: Database,
+    private readonly session: LedgerSession,
     private readonly drvms: DrvmsService,
     private readonly resizes: ResizeService,
     private readonly events: EventsService,
@@ -61,7 +67,7 @@ export class LeaseLoop implements OnApplicationBootstrap, OnApplicationShutdown 
     this.#timer.unref();
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  async beforeApplicationShutdown(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     await this.#look;
   }
@@ -69,7 +75,7 @@ export class LeaseLoop implements OnApplicationBootstrap, OnApplicationShutdown 
   /** @param now the database's time, but in tests */
   async look(now?: Date): Promise<void> {
     if ((await this.database.unrestricted.lease.count()) === 0) return;
-    await onlyHere(this.database, 'drvs.leases', async () => {
+    await this.session.alone('leases', async () => {
       const { nowMs, isSure } = await this.#readClock(now);
       const leases = await this.database.unrestricted.lease.findMany({
         include: WITH_DRVM,

@@ -65,12 +65,10 @@ export class MailDispatcher implements OnApplicationBootstrap, BeforeApplication
     const mails = await this.database.unrestricted.$queryRaw<MailRow[]>`
       SELECT id, recipients, subject, body, attempts FROM mail_outbox
       WHERE state = 'pending' AND (retry_at IS NULL OR retry_at <= now()) ORDER BY id LIMIT ${BATCH}`;
-    if (mails.length === 0 || !(await this.session.tryLock(LOCK))) return;
-    try {
+    if (mails.length === 0) return;
+    await this.session.alone(LOCK, async () => {
       for (const mail of mails) if (!this.#isStopping) await this.#send(smtp, mail);
-    } finally {
-      await this.session.unlock(LOCK);
-    }
+    });
   }
 
   async #send(smtp: Smtp, mail: MailRow): Promise<void> {

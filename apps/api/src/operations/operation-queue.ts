@@ -128,15 +128,10 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
   }
 
   async #walkAlone(operationId: string): Promise<void> {
-    const lock = `operation/${operationId}`;
-    // Another process walks it. Should that one die, the next sweep sees the lock free.
-    if (!(await this.session.tryLock(lock))) return;
-    try {
-      await this.runner.run(operationId, this.#shutdown.signal);
-    } finally {
-      await this.session.unlock(lock);
-    }
-    // Its place is free.
-    if (!this.#shutdown.signal.aborted) await this.admit();
+    const isWalked = await this.session.alone(`operation/${operationId}`, () =>
+      this.runner.run(operationId, this.#shutdown.signal),
+    );
+    // Else another process walks it. Should that one die, the next sweep sees the lock free.
+    if (isWalked && !this.#shutdown.signal.aborted) await this.admit();
   }
 }

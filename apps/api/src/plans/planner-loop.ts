@@ -63,27 +63,24 @@ export class PlannerLoop implements OnApplicationBootstrap, BeforeApplicationShu
 
   /** One look and, where it is time for it, one plan of each kind. @param force asks each planner now */
   round(nowMs = Date.now(), force = false): Promise<void> {
-    const round = this.#round.then(() => this.#roundAlone(nowMs, force));
+    const round = this.#round.then(async () => {
+      await this.session.alone('planner', () => this.#roundAlone(nowMs, force));
+    });
     this.#round = round.catch(() => undefined);
     return round;
   }
 
   async #roundAlone(nowMs: number, force: boolean): Promise<void> {
-    if (!(await this.session.tryLock('planner'))) return;
-    try {
-      const kept = await this.settings.kept();
-      await this.marks.look(policyOf(kept));
-      for (const kind of ORDER) {
-        if (this.#isEnding) return;
-        if (modeOf(kept, kind) !== 'automatic') continue;
-        // By a clock that only goes forward: one that was put back would stop the planner for as long.
-        const asked = this.#askedAt.get(kind);
-        if (!force && asked !== undefined && performance.now() - asked < PLAN_EVERY_MS) continue;
-        this.#askedAt.set(kind, performance.now());
-        await this.#plan(kind, kept, nowMs);
-      }
-    } finally {
-      await this.session.unlock('planner');
+    const kept = await this.settings.kept();
+    await this.marks.look(policyOf(kept));
+    for (const kind of ORDER) {
+      if (this.#isEnding) return;
+      if (modeOf(kept, kind) !== 'automatic') continue;
+      // By a clock that only goes forward: one that was put back would stop the planner for as long.
+      const asked = this.#askedAt.get(kind);
+      if (!force && asked !== undefined && performance.now() - asked < PLAN_EVERY_MS) continue;
+      this.#askedAt.set(kind, performance.now());
+      await this.#plan(kind, kept, nowMs);
     }
   }
 

@@ -62,7 +62,6 @@ const IN_TRANSIT: ReadonlySet<string> = new Set(['powering-off', 'powering-on', 
 @Injectable()
 export class PowerService {
   readonly #logger = new Logger('Power');
-  readonly #looking = new Set<string>();
 
   constructor(
     private readonly database: Database,
@@ -175,19 +174,7 @@ export class PowerService {
 
   /** Takes the next step of a node, if nobody else is at it. */
   async look(nodeId: string, signal: AbortSignal): Promise<void> {
-    if (this.#looking.has(nodeId)) return;
-    this.#looking.add(nodeId);
-    const lock = `power/${nodeId}`;
-    try {
-      if (!(await this.session.tryLock(lock))) return;
-      try {
-        await this.#lookAlone(nodeId, signal);
-      } finally {
-        await this.session.unlock(lock);
-      }
-    } finally {
-      this.#looking.delete(nodeId);
-    }
+    await this.session.alone(`power/${nodeId}`, () => this.#lookAlone(nodeId, signal));
   }
 
   async #lookAlone(nodeId: string, signal: AbortSignal): Promise<void> {

@@ -114,13 +114,9 @@ export class WebhookDispatcher implements OnApplicationBootstrap, BeforeApplicat
   }
 
   async #serveAlone(id: string): Promise<void> {
-    const lock = `webhook/${id}`;
-    if (!(await this.session.tryLock(lock))) return;
-    try {
+    await this.session.alone(`webhook/${id}`, async () => {
       while (!this.#stop.signal.aborted && (await this.#batch(id)));
-    } finally {
-      await this.session.unlock(lock);
-    }
+    });
   }
 
   /** False when there is nothing more to do now. */
