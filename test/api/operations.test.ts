@@ -1,5 +1,6 @@
 import { DrvsError, type OperationView } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { NodeReports } from '../../apps/api/src/agents/node-reports.js';
 import { SYSTEM } from '../../apps/api/src/agents/reconciliation.js';
 import { CONFIG, type Config } from '../../apps/api/src/config/config.js';
 import type { Database } from '../../apps/api/src/database/database.js';
@@ -191,6 +192,24 @@ describe('the life of a DRVM', () => {
     expect(await drvmRow(drvmId)).toBeNull();
     expect(await given()).toEqual([0, 0]);
     expect(nodes.map(({ containers }) => containers.size)).toEqual([0, 0]);
+  });
+
+  test('stays stopped when a report of before comes to be written only then', async () => {
+    const nodes = [await node('node1'), await node('node2')];
+    const { drvmId, operationId } = await drvmOn(nodes);
+    await ended(operationId);
+    const receivedAt = performance.now();
+    const before = nodes.map(({ nodeId, containers }) => ({ nodeId, containers: [...containers.values()] }));
+    expect(before.flatMap(({ containers }) => containers.map(({ state }) => state))).toEqual([
+      'running',
+      'running',
+    ]);
+    await ended(await request('drvm.stop', drvmId));
+    const reports = api.app.get(NodeReports);
+    for (const { nodeId, containers } of before) await reports.containers(nodeId, { containers, receivedAt });
+    const row = await drvmRow(drvmId);
+    expect(row).toMatchObject({ state: 'stopped', wantedState: 'stopped', detail: '' });
+    expect(row?.slices.map(({ containerState }) => containerState)).toEqual(['stopped', 'stopped']);
   });
 
   test('a start that fails leaves a stopped DRVM stopped', async () => {

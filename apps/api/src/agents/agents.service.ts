@@ -152,12 +152,12 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
       peer.close('no heartbeat came');
       websocket.terminate();
     }, SILENT_FOR_MS);
-    this.#onEvent(link, 'heartbeat', async (heartbeat) => {
+    this.#onEvent(link, 'heartbeat', async (heartbeat, receivedAt) => {
       silence.refresh();
       const containers = link.upToDate(heartbeat.containers);
       this.telemetry.take(node.id, heartbeat, containers);
       this.usage.take(node.id, containers);
-      const isKnown = await this.reports.heartbeat(node.id, { ...heartbeat, containers });
+      const isKnown = await this.reports.heartbeat(node.id, { ...heartbeat, containers }, receivedAt);
       if (isKnown) await this.reconciliation.compare(link, containers);
       else peer.close('the node was removed');
     });
@@ -184,7 +184,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   async #report(link: AgentLink, containers: readonly ContainerState[]): Promise<void> {
-    await this.reports.containers(link.nodeId, containers);
+    await this.reports.containers(link.nodeId, { containers, receivedAt: performance.now() });
     await this.reconciliation.compare(link, containers);
   }
 
@@ -192,11 +192,12 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
   #onEvent<E extends keyof typeof AgentEvents>(
     link: AgentLink,
     event: E,
-    work: (params: z.infer<(typeof AgentEvents)[E]>) => Promise<void>,
+    work: (params: z.infer<(typeof AgentEvents)[E]>, receivedAt: number) => Promise<void>,
   ): void {
     let last: Promise<void> = Promise.resolve();
     let waiting = 0;
     link.peer.onEvent(event, (params) => {
+      const receivedAt = performance.now();
       const parsed = AgentEvents[event].safeParse(params);
       if (!parsed.success) {
         this.#logger.warn(
@@ -207,7 +208,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
       if (event === 'heartbeat' && waiting > 1) return;
       waiting++;
       last = last
-        .then(() => work(parsed.data as z.infer<(typeof AgentEvents)[E]>))
+        .then(() => work(parsed.data as z.infer<(typeof AgentEvents)[E]>, receivedAt))
         .finally(() => waiting--)
         .catch((error: unknown) => this.#logFailure(error));
       this.#supervise(last);

@@ -14,6 +14,8 @@ export class DrvmConditions {
   }
 
   async refreshOne(tx: Transaction, drvmId: string): Promise<void> {
+    // What is read of it in several statements must be of one moment: an operation may just be ending.
+    await tx.$queryRaw`SELECT 1 FROM drvm WHERE id = ${drvmId}::uuid FOR NO KEY UPDATE`;
     const drvm = await tx.drvm.findUnique({
       where: { id: drvmId },
       include: {

@@ -15,7 +15,13 @@ interface CpuReading {
 
 interface Beat {
   used: Record<string, number>;
+  report: Report;
+}
+
+/** What a node holds, and when that came in, by this process's own clock. */
+interface Report {
   containers: readonly ContainerState[];
+  receivedAt: number;
 }
 
 const SEEN = {
@@ -24,10 +30,16 @@ const SEEN = {
     FROM jsonb_to_recordset($1::jsonb) AS beat (node_id uuid, used jsonb) WHERE node.id = beat.node_id
     RETURNING node.id::text`,
 };
-/** One statement for all slices of these nodes; answers the DRVMs that are to be judged again. */
+/**
+ * One statement for all slices of these nodes; answers the DRVMs that are to be judged again. What came in before the
+ * ledger learned better is passed over.
+ */
 const CONTAINERS = {
   name: 'heartbeats-containers',
-  text: `WITH reports AS (
+  text: `WITH beats AS (
+      SELECT node_id, statement_timestamp() - make_interval(secs => age_ms / 1000) AS received_at
+      FROM jsonb_to_recordset($1::jsonb) AS b (node_id uuid, age_ms float8)
+    ), reports AS (
       SELECT * FROM jsonb_to_recordset($2::jsonb)
         AS r (node_id uuid, drvm_id uuid, state text, isolation text, used_cpu_milli int, used_memory_mib int,
           processes int, applied_generation bigint)
@@ -35,20 +47,21 @@ const CONTAINERS = {
       SELECT s.id, s.drvm_id, s.container_state AS was, coalesce(r.state, 'absent') AS state,
         coalesce(r.isolation, s.isolation) AS isolation, coalesce(r.used_cpu_milli, 0) AS used_cpu_milli,
         coalesce(r.used_memory_mib, 0) AS used_memory_mib, coalesce(r.processes, 0) AS processes,
-        coalesce(r.applied_generation, 0) AS applied_generation
-      FROM slice s LEFT JOIN reports r ON r.drvm_id = s.drvm_id AND r.node_id = s.node_id
-      WHERE s.node_id = ANY($1::uuid[])
+        coalesce(r.applied_generation, 0) AS applied_generation, b.received_at
+      FROM slice s JOIN beats b ON b.node_id = s.node_id
+        LEFT JOIN reports r ON r.drvm_id = s.drvm_id AND r.node_id = s.node_id
+      WHERE s.reported_at <= b.received_at
     ), written AS (
       UPDATE slice SET container_state = seen.state, isolation = seen.isolation,
         used_cpu_milli = seen.used_cpu_milli, used_memory_mib = seen.used_memory_mib, processes = seen.processes,
-        applied_generation = seen.applied_generation
-      FROM seen WHERE slice.id = seen.id
+        applied_generation = seen.applied_generation, reported_at = seen.received_at
+      FROM seen WHERE slice.id = seen.id AND slice.reported_at <= seen.received_at
         AND (slice.container_state, slice.isolation, slice.used_cpu_milli, slice.used_memory_mib, slice.processes, slice.applied_generation)
           IS DISTINCT FROM (seen.state, seen.isolation, seen.used_cpu_milli, seen.used_memory_mib, seen.processes, seen.applied_generation)
     )
     SELECT DISTINCT seen.drvm_id::text FROM seen JOIN drvm d ON d.id = seen.drvm_id
     WHERE seen.was <> seen.state
-      OR (d.wanted_state = 'running') <> (d.state = 'running')`,
+      OR d.wanted_state::text <> d.state::text`,
 };
 
 /** Writes what agents tell into the ledger. */
@@ -71,9 +84,14 @@ export class NodeReports {
   }
 
   /** False when there is no such node any more. */
-  async heartbeat(nodeId: string, { used, containers, energy }: Heartbeat): Promise<boolean> {
+  async heartbeat(
+    nodeId: string,
+    { used, containers, energy }: Heartbeat,
+    receivedAt: number,
+  ): Promise<boolean> {
     const rounded = Object.fromEntries(Object.entries(used).map(([key, value]) => [key, Math.round(value)]));
-    if (!(await this.#beats.add(nodeId, { used: rounded, containers }))) return false;
+    const report = { containers, receivedAt };
+    if (!(await this.#beats.add(nodeId, { used: rounded, report }))) return false;
     await this.energy.note(nodeId, energy);
     return true;
   }
@@ -85,16 +103,17 @@ export class NodeReports {
       values: [JSON.stringify(nodes), new Date()],
     });
     const known = new Set(rows.map(({ id }) => id));
-    await this.#writeContainers([...beats].filter(([nodeId]) => known.has(nodeId)));
+    const reports = [...beats].map(([nodeId, { report }]) => [nodeId, report] as const);
+    await this.#writeReports(reports.filter(([nodeId]) => known.has(nodeId)));
     return known;
   }
 
   /** DRVMs of which a container changed its state are judged again. */
-  async containers(nodeId: string, containers: readonly ContainerState[]): Promise<void> {
-    await this.#writeContainers([[nodeId, { containers }]]);
+  async containers(nodeId: string, report: Report): Promise<void> {
+    await this.#writeReports([[nodeId, report]]);
   }
 
-  async #writeContainers(beats: readonly (readonly [string, Pick<Beat, 'containers'>])[]): Promise<void> {
+  async #writeReports(beats: readonly (readonly [string, Report])[]): Promise<void> {
     const now = Date.now();
     const reports = beats.flatMap(([nodeId, { containers }]) =>
       containers.map((container) => ({
@@ -108,10 +127,21 @@ export class NodeReports {
         applied_generation: container.generation,
       })),
     );
-    const { rows: changed } = await this.database.pool.query<{ drvm_id: string }>({
-      ...CONTAINERS,
-      values: [beats.map(([nodeId]) => nodeId), JSON.stringify(reports)],
-    });
+    // Ages are taken when a connection is there: the wait for one is a part of them.
+    const client = await this.database.pool.connect();
+    let changed: { drvm_id: string }[];
+    try {
+      const ages = beats.map(([node_id, { receivedAt }]) => ({
+        node_id,
+        age_ms: performance.now() - receivedAt,
+      }));
+      ({ rows: changed } = await client.query<{ drvm_id: string }>({
+        ...CONTAINERS,
+        values: [JSON.stringify(ages), JSON.stringify(reports)],
+      }));
+    } finally {
+      client.release();
+    }
     await this.conditions.refresh(changed.map(({ drvm_id }) => drvm_id));
   }
 
