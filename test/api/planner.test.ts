@@ -171,6 +171,8 @@ describe('reallocation', () => {
     const id = await drvm('aula', 1, 512, ['node1']);
     await database.unrestricted.slice.updateMany({ where: { drvmId: id }, data: { ceilingCpuMilli: 3_000 } });
     for (const pid of [1, 2, 3, 4]) guests.run(id, pid, 'node1', { cpuMs: 0 });
+    // Else it would be lending's to take back what it does not use.
+    nodes[0]!.wantsCpu.set(id, 4_000);
     const made = await plan({ kind: 'reallocate' });
     expect(made.steps).toEqual([
       expect.objectContaining({

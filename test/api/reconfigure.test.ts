@@ -388,25 +388,6 @@ describe('a stopped DRVM', () => {
 });
 
 describe('lending', () => {
-  /** From now on the container of the DRVM on the node uses so much. */
-  function use(agent: AgentPeer, drvmId: string, cpuMilli: number): void {
-    const known = usage.get(agent) ?? new Map<string, number>();
-    known.set(drvmId, cpuMilli);
-    usage.set(agent, known);
-    agent.beat = () => {
-      const now = Date.now();
-      for (const [id, state] of agent.containers) {
-        const wanted = usage.get(agent)?.get(id) ?? 0;
-        const milli = Math.min(wanted, agent.specs.get(id)?.limits.cpuMilli ?? 0);
-        const before = since.get(`${agent.name}/${id}`) ?? now;
-        since.set(`${agent.name}/${id}`, now);
-        agent.containers.set(id, { ...state, cpuMs: state.cpuMs + ((now - before) * milli) / 1000 });
-      }
-      AgentPeer.prototype.beat.call(agent);
-    };
-  }
-  const usage = new Map<AgentPeer, Map<string, number>>();
-  const since = new Map<string, number>();
   const loans = async (): Promise<LoanView[]> =>
     (await api.admin.get<{ items: LoanView[] }>('/loans')).expect(200).items;
 
@@ -423,8 +404,8 @@ describe('lending', () => {
       })
     ).expect(202);
     await ended(operation);
-    use(one!, owner.id, 10);
-    use(one!, made.id, 4000);
+    one!.wantsCpu.set(owner.id, 10);
+    one!.wantsCpu.set(made.id, 4000);
     const patch = await api.admin.patch<OperationView>('/drvms/quimica', { ceiling: { cpu: 3.5 } });
     expect(await ended(patch.expect(202))).toMatchObject({ state: 'succeeded' });
     await until('it has borrowed up to its ceiling', () => limitsOf(one!, made)?.cpuMilli === 3500);
@@ -434,7 +415,7 @@ describe('lending', () => {
       { drvm: 'fisica', node: 'node1', side: 'lends', cpu: 1.5, guaranteedCpu: 2 },
     ]);
     await ledgerAddsUp();
-    use(one!, owner.id, 2000);
+    one!.wantsCpu.set(owner.id, 2000);
     await until('the owner has its guarantee again', () => limitsOf(one!, owner)?.cpuMilli === 2000);
     await until('the borrower has its guarantee', () => limitsOf(one!, made)?.cpuMilli === 2000);
     expect(await loans()).toEqual([]);
@@ -453,7 +434,7 @@ describe('lending', () => {
   test('ends for a new DRVM that the ledger has room for, and when it is switched off', async () => {
     const [one] = await nodes('node1');
     const drvm = await create({ cpu: 1, nodes: 1 });
-    use(one!, drvm.id, 4000);
+    one!.wantsCpu.set(drvm.id, 4000);
     await ended((await ask({ ceiling: { cpu: 4 } })).expect(202));
     await until('it has borrowed', () => limitsOf(one!, drvm)?.cpuMilli === 4000);
     const { operation } = (

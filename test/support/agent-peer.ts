@@ -39,6 +39,8 @@ export class AgentPeer {
   /** Nodes that its containers have no link to. */
   readonly unreachable = new Set<string>();
   readonly specs = new Map<string, ContainerSpec>();
+  /** What the container of a DRVM would use of the CPU, in thousandths; it uses that, or what its limit lets it. */
+  readonly wantsCpu = new Map<string, number>();
   readonly calls: { method: AgentMethod; drvmId: string | undefined }[] = [];
   /** Called before a method does its work; what it throws is the answer, what it waits for delays it. */
   before: (method: AgentMethod, drvmId: string | undefined, params: unknown) => void | Promise<void> = () =>
@@ -59,6 +61,7 @@ export class AgentPeer {
   #socket: WebSocket | null = null;
   #beats: NodeJS.Timeout | null = null;
   #requests = new Map<string, Promise<string>>();
+  #workedAt: number | null = null;
   nodeId = '';
 
   constructor(
@@ -153,6 +156,7 @@ export class AgentPeer {
   }
 
   beat(): void {
+    this.#work();
     this.#peer?.emit('heartbeat', {
       at: new Date().toISOString(),
       used: { cpuMilli: 100.4, memoryMiB: 512, diskGiB: 1, networkMbps: 0 },
@@ -160,6 +164,19 @@ export class AgentPeer {
       energy: this.energy,
       containers: [...this.containers.values()],
     });
+  }
+
+  /** Counts up the CPU time of the containers. */
+  #work(): void {
+    const now = performance.now();
+    const passedMs = now - (this.#workedAt ?? now);
+    this.#workedAt = now;
+    for (const [drvmId, wanted] of this.wantsCpu) {
+      const state = this.containers.get(drvmId);
+      if (!state) continue;
+      const milli = Math.min(wanted, this.specs.get(drvmId)?.limits.cpuMilli ?? 0);
+      this.containers.set(drvmId, { ...state, cpuMs: state.cpuMs + (passedMs * milli) / 1_000 });
+    }
   }
 
   disconnect(): void {
