@@ -173,7 +173,7 @@ describe('leases', () => {
     await db().operation.updateMany({ data: { state: 'succeeded', endedAt: new Date() } });
     await db().drvm.updateMany({ data: { state: 'running' } });
     // Only the looks of the tests, by the tests' time.
-    await api.app.get(LeaseLoop).beforeApplicationShutdown();
+    await api.app.get(LeaseLoop).stop();
   });
 
   const events = async () =>

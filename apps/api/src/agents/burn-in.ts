@@ -1,12 +1,9 @@
 import { DrvsError, type NodeCheck, type NodeCheckItem } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Database } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import type { AgentLink } from './agent-link.js';
 import { AgentLinks } from './agent-links.js';
 
@@ -21,28 +18,24 @@ const CLOCK_SKEW_MAX_MS = 5_000;
  * be made (the channel broke) leaves the node pending, and is made when the agent is back.
  */
 @Injectable()
-export class BurnIn implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class BurnIn extends RecurringService {
   readonly #logger = new Logger('BurnIn');
   readonly #underWay = new Map<string, Promise<void>>();
-  #timer: NodeJS.Timeout | null = null;
-  #look: Promise<void> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    () => this.#lookForPending(),
+    ({ message }) => this.#logger.warn(message),
+  );
 
   constructor(
     private readonly database: Database,
     private readonly links: AgentLinks,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#look = this.#look
-        .then(() => this.#lookForPending())
-        .catch((error: unknown) => this.#logger.warn((error as Error).message));
-    }, LOOK_EVERY_MS);
+  ) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    await this.#look;
+  override async stop(): Promise<void> {
+    await super.stop();
     await Promise.all(this.#underWay.values());
   }
 

@@ -1,11 +1,8 @@
 import { NODE_DOWN_AFTER_MS } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { DrvmConditions } from './drvm-conditions.js';
 
 const LOOK_EVERY_MS = 2_000;
@@ -16,31 +13,23 @@ const KINDS = { up: 'node.up', down: 'node.down' } as const;
  * node decides), and judges the DRVMs on it again.
  */
 @Injectable()
-export class NodeWatch implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class NodeWatch extends RecurringService {
   readonly #logger = new Logger('Nodes');
   readonly #known = new Map<string, keyof typeof KINDS>();
-  #timer: NodeJS.Timeout | null = null;
-  #look: Promise<void> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    () => this.#look(),
+    ({ message }) => this.#logger.warn(message),
+  );
 
   constructor(
     private readonly database: Database,
     private readonly conditions: DrvmConditions,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#look = this.#look
-        .then(() => this.look())
-        .catch((error: unknown) => this.#logger.warn((error as Error).message));
-    }, LOOK_EVERY_MS);
+  ) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    await this.#look;
-  }
-
-  async look(): Promise<void> {
+  async #look(): Promise<void> {
     const downSince = Date.now() - NODE_DOWN_AFTER_MS;
     const nodes = await this.database.unrestricted.node.findMany({
       // One that is off on purpose is not missed.

@@ -1,14 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AlertMetric } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Database, type Transaction } from '../database/database.js';
 import type { Alert, AlertRule } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { DEFAULT_RULES } from './default-rules.js';
 import { type AlertStep, evaluate, type OpenAlert } from './evaluate.js';
 import { type Measurement, measure } from './measurements.js';
@@ -23,28 +20,24 @@ type Rule = AlertRule & { tenant: { name: string } | null };
  * transaction: an alert that fires has its event, its mail and its deliveries, or none of them.
  */
 @Injectable()
-export class AlertWatch implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class AlertWatch extends RecurringService {
   readonly #logger = new Logger('Alerts');
-  #timer: NodeJS.Timeout | null = null;
-  #look: Promise<unknown> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    () => this.session.alone(LOCK, () => this.look(Date.now())),
+    ({ message }) => this.#logger.warn(`alerts were not judged: ${message}`),
+  );
 
   constructor(
     private readonly database: Database,
     private readonly session: LedgerSession,
-  ) {}
-
-  async onApplicationBootstrap(): Promise<void> {
-    await this.#addDefaults();
-    this.#timer = setInterval(() => {
-      this.#look = this.#look
-        .then(() => this.session.alone(LOCK, () => this.look(Date.now())))
-        .catch((error: unknown) => this.#logger.warn(`alerts were not judged: ${(error as Error).message}`));
-    }, LOOK_EVERY_MS);
+  ) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    await this.#look;
+  override async onApplicationBootstrap(): Promise<void> {
+    await this.#addDefaults();
+    super.onApplicationBootstrap();
   }
 
   async #addDefaults(): Promise<void> {

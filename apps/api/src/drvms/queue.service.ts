@@ -1,11 +1,6 @@
 import { type DrvmView, DrvsError, type OperationView, type WaitingView } from '@drvs/contracts';
 import { fairOrder, type PlacementRefusal, type WaitingDemand } from '@drvs/policy';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
@@ -15,6 +10,8 @@ import { EventsService } from '../events/events.service.js';
 import type { Prisma, WaitingRequest } from '../gen/client.js';
 import { isId } from '../http/reference.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { leaseColumns } from '../leases/lease-request.js';
 import { clusterTotals } from '../tenants/cluster-totals.js';
 import { devicesByTenant } from '../tenants/device-quota.js';
@@ -39,10 +36,13 @@ type Created = { operation: OperationView; drvm: DrvmView };
  * Durable: one API process at a time looks at them, and another goes on where it died.
  */
 @Injectable()
-export class QueueService implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class QueueService extends RecurringService {
   readonly #logger = new Logger('Queue');
-  #timer: NodeJS.Timeout | null = null;
-  #pass: Promise<unknown> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    () => this.#lookOnce(),
+    ({ message }) => this.#logger.warn(message),
+  );
   #ledgerSeen = '';
 
   constructor(
@@ -51,20 +51,8 @@ export class QueueService implements OnApplicationBootstrap, BeforeApplicationSh
     private readonly drvms: DrvmsService,
     private readonly events: EventsService,
     private readonly audit: AuditService,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#pass = this.#pass
-        .then(() => this.#lookOnce())
-        .catch((error: unknown) => this.#logger.warn(String(error)));
-    }, LOOK_EVERY_MS);
-    this.#timer.unref();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    await this.#pass;
+  ) {
+    super();
   }
 
   /** Creates it, or puts it in the queue when it does not fit now, or when its lease begins later. */

@@ -1,11 +1,8 @@
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Database } from '../database/database.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { CALL_WITHIN_MS } from '../power/drivers/power-driver.js';
 import { PowerService } from '../power/power.service.js';
 import { byHour, energyOf } from './energy-account.js';
@@ -24,12 +21,13 @@ const LOCK = 'energy-sampler';
  * ends another takes over, and the seconds in between are missed rather than counted twice.
  */
 @Injectable()
-export class EnergySampler implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class EnergySampler extends RecurringService {
   readonly #logger = new Logger('Energy');
-  readonly #stop = new AbortController();
-  #timer: NodeJS.Timeout | null = null;
-  #work: Promise<void> | null = null;
-  #hasLock = false;
+  protected readonly rounds = new Recurring(
+    SAMPLE_EVERY_MS,
+    (signal) => this.#round(signal),
+    ({ message }) => this.#logger.warn(message),
+  );
   /** Of the process's own clock, which does not jump. */
   #sampledAt: number | null = null;
   #metersAt = Number.NEGATIVE_INFINITY;
@@ -39,38 +37,24 @@ export class EnergySampler implements OnApplicationBootstrap, BeforeApplicationS
     private readonly session: LedgerSession,
     private readonly draws: NodeDraws,
     private readonly power: PowerService,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#work ??= this.#round()
-        .catch((error: unknown) => {
-          if (!this.#stop.signal.aborted) this.#logger.warn((error as Error).message);
-        })
-        .finally(() => {
-          this.#work = null;
-        });
-    }, SAMPLE_EVERY_MS);
-    this.#timer.unref();
+  ) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    this.#stop.abort(new Error('the API is going down'));
-    await this.#work;
-    if (this.#hasLock) await this.session.unlock(LOCK);
+  override async stop(): Promise<void> {
+    await super.stop();
+    await this.session.unlock(LOCK);
   }
 
-  async #round(): Promise<void> {
-    this.#hasLock ||= await this.session.tryLock(LOCK);
-    if (!this.#hasLock) return;
+  async #round(signal: AbortSignal): Promise<void> {
+    if (!(await this.session.lead(LOCK))) return;
     const now = performance.now();
     const passedMs = this.#sampledAt === null ? 0 : Math.min(COUNTS_AT_MOST_MS, now - this.#sampledAt);
     this.#sampledAt = now;
     await this.sample(passedMs);
     if (now - this.#metersAt < METERS_EVERY_MS) return;
     this.#metersAt = now;
-    await this.#readMeters();
+    await this.#readMeters(signal);
   }
 
   /** Counts the time up to now at what is drawn now. */
@@ -130,7 +114,7 @@ export class EnergySampler implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   /** Asks the drivers that may have a meter; one that has none answers with no watts. */
-  async #readMeters(): Promise<void> {
+  async #readMeters(signal: AbortSignal): Promise<void> {
     const rows = await this.database.unrestricted.nodePower.findMany({
       where: { driver: { in: WITH_METERS } },
       select: { nodeId: true },
@@ -138,18 +122,18 @@ export class EnergySampler implements OnApplicationBootstrap, BeforeApplicationS
     const queue = rows.map(({ nodeId }) => nodeId);
     const workers = Array.from({ length: Math.min(METERS_AT_ONCE, queue.length) }, async () => {
       for (let nodeId = queue.shift(); nodeId !== undefined; nodeId = queue.shift()) {
-        await this.#readMeter(nodeId).catch((error: unknown) => {
-          if (!this.#stop.signal.aborted) this.#logger.warn((error as Error).message);
+        await this.#readMeter(nodeId, signal).catch((error: unknown) => {
+          if (!signal.aborted) this.#logger.warn((error as Error).message);
         });
       }
     });
     await Promise.all(workers);
   }
 
-  async #readMeter(nodeId: string): Promise<void> {
+  async #readMeter(nodeId: string, signal: AbortSignal): Promise<void> {
     const { driver } = await this.power.driver(nodeId);
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(CALL_WITHIN_MS)]);
-    const { watts } = await driver.status(signal);
+    const within = AbortSignal.any([signal, AbortSignal.timeout(CALL_WITHIN_MS)]);
+    const { watts } = await driver.status(within);
     if (watts === null) return;
     await this.database.unrestricted.nodePower.updateMany({
       where: { nodeId },

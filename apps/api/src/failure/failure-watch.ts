@@ -1,14 +1,11 @@
 import { NODE_DOWN_AFTER_MS } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { SYSTEM } from '../agents/reconciliation.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { NodeFailure, NodePower, Prisma } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { cordon } from '../nodes/cordon.js';
 import { uncordon } from '../nodes/uncordon.js';
 import { PlansService } from '../plans/plans.service.js';
@@ -64,14 +61,15 @@ interface Findings {
  * by the next one.
  */
 @Injectable()
-export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class FailureWatch extends RecurringService {
   readonly #logger = new Logger('Failure');
-  readonly #stop = new AbortController();
   readonly #findings = new Map<string, Findings>();
   readonly #underWay = new Map<string, Promise<void>>();
-  #timer: NodeJS.Timeout | null = null;
-  #look: Promise<void> | null = null;
-  #hasLock = false;
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    () => this.#look(),
+    (error) => this.#warn(error),
+  );
   #lookedAt: number | null = null;
   #judgesFrom = 0;
   #asked = 0;
@@ -83,29 +81,18 @@ export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationSh
     private readonly witnesses: Witnesses,
     private readonly power: PowerService,
     private readonly plans: PlansService,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#look ??= this.look()
-        .catch((error: unknown) => this.#warn(error))
-        .finally(() => {
-          this.#look = null;
-        });
-    }, LOOK_EVERY_MS);
+  ) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    this.#stop.abort(new Error('the API is going down'));
-    await this.#look;
+  override async stop(): Promise<void> {
+    await super.stop();
     await Promise.allSettled(this.#underWay.values());
-    if (this.#hasLock) await this.session.unlock(LOCK);
+    await this.session.unlock(LOCK);
   }
 
-  async look(): Promise<void> {
-    this.#hasLock ||= await this.session.tryLock(LOCK);
-    if (!this.#hasLock) return;
+  async #look(): Promise<void> {
+    if (!(await this.session.lead(LOCK))) return;
     const now = Date.now();
     if (!this.#wasHereBefore(now)) return;
     const silentSince = new Date(now - NODE_DOWN_AFTER_MS);
@@ -209,7 +196,7 @@ export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   async #do(action: Exclude<FailureAction, 'close' | 'open'>, nodeId: string): Promise<void> {
-    const { signal } = this.#stop;
+    const { signal } = this.rounds;
     switch (action) {
       case 'ask-witnesses': {
         const key = `witness.${nodeId}.${Date.now()}.${this.#asked++}`;
@@ -262,7 +249,7 @@ export class FailureWatch implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   #warn(error: unknown): void {
-    if (!this.#stop.signal.aborted) this.#logger.warn((error as Error).message);
+    if (!this.rounds.signal.aborted) this.#logger.warn((error as Error).message);
   }
 }
 

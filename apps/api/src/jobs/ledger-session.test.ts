@@ -34,17 +34,27 @@ describe('the locks of a session', () => {
     expect(await other.tryLock('a')).toBe(true);
   });
 
+  it('are kept by who leads, until it unlocks or ends', async () => {
+    const [one, other] = [await open(), await open()];
+    expect([await one.lead('a'), await one.lead('a'), await other.lead('a')]).toEqual([true, true, false]);
+    await one.unlock('a');
+    expect([await other.lead('a'), await one.lead('a')]).toEqual([true, false]);
+    await other.onApplicationShutdown();
+    expect(await one.lead('a')).toBe(true);
+  });
+
   it('let work be done once at a time, and are free after it, also when it fails', async () => {
     const [one, other] = [await open(), await open()];
     const done: string[] = [];
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
+    const [begun, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const working = one.alone('work', () => {
+      begun.resolve();
+      return held.promise;
     });
-    const working = one.alone('work', () => held);
+    await begun.promise;
     expect(await one.alone('work', async () => void done.push('again'))).toBe(false);
     expect(await other.alone('work', async () => void done.push('elsewhere'))).toBe(false);
-    release();
+    held.resolve();
     expect(await working).toBe(true);
     await expect(one.alone('work', () => Promise.reject(new Error('it broke')))).rejects.toThrow('it broke');
     expect(await other.alone('work', async () => void done.push('after'))).toBe(true);

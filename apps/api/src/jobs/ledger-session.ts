@@ -100,6 +100,11 @@ export class LedgerSession implements OnModuleInit, BeforeApplicationShutdown, O
     }
   }
 
+  /** Whether this process has the lock, or gets it now: whoever asks first has it until it unlocks, or ends. */
+  async lead(name: string): Promise<boolean> {
+    return this.#locks.has(name) || this.tryLock(name);
+  }
+
   /** Does the work while nobody else does it under this name; false, and nothing is done, when somebody does. */
   async alone(name: string, work: () => Promise<void>): Promise<boolean> {
     if (!(await this.tryLock(name))) return false;

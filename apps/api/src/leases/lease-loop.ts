@@ -1,16 +1,13 @@
 import { DrvsError } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { SYSTEM } from '../agents/reconciliation.js';
 import { Database } from '../database/database.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
 import { EventsService } from '../events/events.service.js';
 import type { Lease, Prisma } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { ResizeService } from '../reconfigure/resize.service.js';
 import {
   type DrvmFacts,
@@ -45,10 +42,13 @@ type LeaseRow = Prisma.LeaseGetPayload<{ include: typeof WITH_DRVM }>;
 
 /** Looks at the leases and does what `lookAtLease` says, in one API process at a time, by the database's clock. */
 @Injectable()
-export class LeaseLoop implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class LeaseLoop extends RecurringService {
   readonly #logger = new Logger('Leases');
-  #timer: NodeJS.Timeout | null = null;
-  #look: Promise<unknown> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    () => this.look(),
+    ({ message }) => this.#logger.warn(message),
+  );
 
   constructor(
     private readonly database: Database,
@@ -56,20 +56,8 @@ export class LeaseLoop implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly drvms: DrvmsService,
     private readonly resizes: ResizeService,
     private readonly events: EventsService,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#look = this.#look
-        .then(() => this.look())
-        .catch((error: unknown) => this.#logger.warn(String(error)));
-    }, LOOK_EVERY_MS);
-    this.#timer.unref();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    await this.#look;
+  ) {
+    super();
   }
 
   /** @param now the database's time, but in tests */

@@ -1,12 +1,9 @@
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { createTransport } from 'nodemailer';
 import { Database } from '../database/database.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import type { Smtp } from '../settings/settings.js';
 import { SettingsService } from '../settings/settings.service.js';
 
@@ -32,34 +29,23 @@ interface MailRow {
  * away. One API process at a time sends. Without a server the mail waits until there is one, or until it is too old.
  */
 @Injectable()
-export class MailDispatcher implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class MailDispatcher extends RecurringService {
   readonly #logger = new Logger('Mail');
-  #timer: NodeJS.Timeout | null = null;
-  #sending: Promise<void> = Promise.resolve();
-  #isStopping = false;
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    (signal) => this.#sendAlone(signal),
+    ({ message }) => this.#logger.warn(message),
+  );
 
   constructor(
     private readonly database: Database,
     private readonly session: LedgerSession,
     private readonly settings: SettingsService,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#sending = this.#sending
-        .then(() => this.#sendAlone())
-        .catch((error: unknown) => this.#logger.warn((error as Error).message));
-    }, LOOK_EVERY_MS);
+  ) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#isStopping = true;
-    if (this.#timer) clearInterval(this.#timer);
-    await this.#sending;
-  }
-
-  async #sendAlone(): Promise<void> {
-    if (this.#isStopping) return;
+  async #sendAlone(signal: AbortSignal): Promise<void> {
     const smtp = await this.settings.get('mail.smtp');
     if (smtp === null) return;
     const mails = await this.database.unrestricted.$queryRaw<MailRow[]>`
@@ -67,7 +53,7 @@ export class MailDispatcher implements OnApplicationBootstrap, BeforeApplication
       WHERE state = 'pending' AND (retry_at IS NULL OR retry_at <= now()) ORDER BY id LIMIT ${BATCH}`;
     if (mails.length === 0) return;
     await this.session.alone(LOCK, async () => {
-      for (const mail of mails) if (!this.#isStopping) await this.#send(smtp, mail);
+      for (const mail of mails) if (!signal.aborted) await this.#send(smtp, mail);
     });
   }
 

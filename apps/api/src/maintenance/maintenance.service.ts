@@ -1,5 +1,7 @@
-import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { removeExpired } from './retention.js';
 
@@ -14,24 +16,19 @@ const DEMAND_KEPT_MS = 35 * 86_400_000;
 
 /** Removes what has run out: sessions, keys of idempotency, tokens, old events and plans. The audit stays. */
 @Injectable()
-export class Maintenance implements OnApplicationBootstrap, OnApplicationShutdown {
-  readonly #log = new Logger('Maintenance');
-  #timer: NodeJS.Timeout | null = null;
+export class Maintenance extends RecurringService {
+  readonly #logger = new Logger('Maintenance');
+  protected readonly rounds = new Recurring(
+    SWEEP_EVERY_MS,
+    () => this.sweep(),
+    ({ message }) => this.#logger.warn(`the sweep failed: ${message}`),
+  );
 
   constructor(
     private readonly database: Database,
     private readonly settings: SettingsService,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.sweep().catch((error: unknown) => this.#log.warn(`the sweep failed: ${String(error)}`));
-    }, SWEEP_EVERY_MS);
-    this.#timer.unref();
-  }
-
-  onApplicationShutdown(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
+  ) {
+    super();
   }
 
   async sweep(now = Date.now()): Promise<void> {

@@ -1,14 +1,11 @@
 import { OPERATIONS_QUEUE, OperationJob } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import type { Worker } from 'bullmq';
 import { Database } from '../database/database.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { OperationAdmission } from './operation-admission.js';
 import { OperationRunner } from './operation-runner.js';
 
@@ -27,14 +24,15 @@ const SWEEP_MS = 5_000;
  * waiting until the job's own lock runs out.
  */
 @Injectable()
-export class OperationQueue implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class OperationQueue extends RecurringService {
   readonly #logger = new Logger('Operations');
-  readonly #shutdown = new AbortController();
   readonly #walks = new Map<string, Promise<void>>();
   #worker: Worker | null = null;
-  #sweeper: NodeJS.Timeout | null = null;
-  #isSweeping = false;
-  #sweep: Promise<void> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    SWEEP_MS,
+    () => this.#addMissing(),
+    ({ message }) => this.#logger.warn(message),
+  );
 
   constructor(
     private readonly database: Database,
@@ -42,40 +40,27 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
     private readonly runner: OperationRunner,
     private readonly session: LedgerSession,
     private readonly admission: OperationAdmission,
-  ) {}
+  ) {
+    super();
+  }
 
   /** Requests are answered while what was left open is taken up. */
-  onApplicationBootstrap(): void {
-    this.#sweep = this.#sweepOnce();
+  override onApplicationBootstrap(): void {
+    void this.rounds.now();
     this.#worker = this.jobs.queues.worker(
       OPERATIONS_QUEUE,
       (job) => this.#walk(OperationJob.parse(job.data).operationId),
       { concurrency: OPERATIONS_AT_ONCE, removeWhenEnded: true },
     );
     this.#worker.on('failed', (job, error) => {
-      if (!this.#shutdown.signal.aborted)
+      if (!this.rounds.signal.aborted)
         this.#logger.error(`operation ${job?.id} will be taken up again: ${error.message}`, error.stack);
     });
-    this.#sweeper = setInterval(() => {
-      if (!this.#isSweeping) this.#sweep = this.#sweepOnce();
-    }, SWEEP_MS);
+    super.onApplicationBootstrap();
   }
 
-  async #sweepOnce(): Promise<void> {
-    this.#isSweeping = true;
-    try {
-      await this.#addMissing();
-    } catch (error) {
-      this.#logger.warn((error as Error).message);
-    } finally {
-      this.#isSweeping = false;
-    }
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#shutdown.abort(new Error('the process is going down'));
-    if (this.#sweeper) clearInterval(this.#sweeper);
-    await this.#sweep;
+  override async stop(): Promise<void> {
+    await super.stop();
     if (this.#worker) await this.jobs.queues.closeWorker(this.#worker);
     await Promise.allSettled(this.#walks.values());
   }
@@ -129,9 +114,9 @@ export class OperationQueue implements OnApplicationBootstrap, BeforeApplication
 
   async #walkAlone(operationId: string): Promise<void> {
     const isWalked = await this.session.alone(`operation/${operationId}`, () =>
-      this.runner.run(operationId, this.#shutdown.signal),
+      this.runner.run(operationId, this.rounds.signal),
     );
     // Else another process walks it. Should that one die, the next sweep sees the lock free.
-    if (isWalked && !this.#shutdown.signal.aborted) await this.admit();
+    if (isWalked && !this.rounds.signal.aborted) await this.admit();
   }
 }

@@ -1,13 +1,10 @@
 import { DrvsError, type PlannerKind } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import type { Actor } from '../auth/actor.js';
 import { Database } from '../database/database.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { LoadMarks } from './load-marks.js';
 import { type KeptSettings, modeOf, policyOf } from './planner-settings.js';
 import { PlannerSettings } from './planner-settings.service.js';
@@ -29,13 +26,14 @@ const PLANNER: Actor = { userId: null, tokenId: null, name: 'planner', role: 'su
  * several API processes one does it.
  */
 @Injectable()
-export class PlannerLoop implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class PlannerLoop extends RecurringService {
   readonly #logger = new Logger('Planner');
   readonly #askedAt = new Map<PlannerKind, number>();
-  #timer: NodeJS.Timeout | null = null;
-  #round: Promise<void> = Promise.resolve();
-  #isEnding = false;
-  #isStopped = false;
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    (signal) => this.round(Date.now(), false, signal),
+    ({ message }) => this.#logger.warn(message),
+  );
 
   constructor(
     private readonly database: Database,
@@ -43,38 +41,20 @@ export class PlannerLoop implements OnApplicationBootstrap, BeforeApplicationShu
     private readonly settings: PlannerSettings,
     private readonly marks: LoadMarks,
     private readonly plans: PlansService,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#next();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#isEnding = true;
-    await this.stop();
-  }
-
-  /** It looks no more by itself. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    if (this.#timer) clearTimeout(this.#timer);
-    await this.#round;
+  ) {
+    super();
   }
 
   /** One look and, where it is time for it, one plan of each kind. @param force asks each planner now */
-  round(nowMs = Date.now(), force = false): Promise<void> {
-    const round = this.#round.then(async () => {
-      await this.session.alone('planner', () => this.#roundAlone(nowMs, force));
-    });
-    this.#round = round.catch(() => undefined);
-    return round;
+  async round(nowMs = Date.now(), force = false, signal?: AbortSignal): Promise<void> {
+    await this.session.alone('planner', () => this.#roundAlone(nowMs, force, signal));
   }
 
-  async #roundAlone(nowMs: number, force: boolean): Promise<void> {
+  async #roundAlone(nowMs: number, force: boolean, signal?: AbortSignal): Promise<void> {
     const kept = await this.settings.kept();
     await this.marks.look(policyOf(kept));
     for (const kind of ORDER) {
-      if (this.#isEnding) return;
+      if (signal?.aborted) return;
       if (modeOf(kept, kind) !== 'automatic') continue;
       // By a clock that only goes forward: one that was put back would stop the planner for as long.
       const asked = this.#askedAt.get(kind);
@@ -106,15 +86,5 @@ export class PlannerLoop implements OnApplicationBootstrap, BeforeApplicationShu
       if (error.code === 'OperationUnderWay' || error.code === 'StaleGeneration') return;
       this.#logger.warn(`${kind}: ${error.code}: ${error.message}`);
     }
-  }
-
-  #next(): void {
-    if (this.#isStopped) return;
-    this.#timer = setTimeout(() => {
-      void this.round()
-        .catch((error: unknown) => this.#logger.warn((error as Error).message))
-        .finally(() => this.#next());
-    }, LOOK_EVERY_MS);
-    this.#timer.unref();
   }
 }

@@ -1,14 +1,11 @@
 import { type CpuChange, type CpuSlice, isIdle, planLending } from '@drvs/policy';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { AgentLinks } from '../agents/agent-links.js';
 import { Database, type Transaction } from '../database/database.js';
 import { CAPACITY_EXCEEDED, sqlState } from '../database/sql-state.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { specOf, WITH_SPEC } from './container-spec.js';
 import { SliceChanges } from './slice-changes.js';
@@ -48,14 +45,14 @@ class Overtaken extends Error {}
  * the others get them with the next report of their node (Reconciliation).
  */
 @Injectable()
-export class Lending implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class Lending extends RecurringService {
   readonly #logger = new Logger('Lending');
-  readonly #stop = new AbortController();
   readonly #idleSince = new Map<string, number>();
-  #timer: NodeJS.Timeout | null = null;
-  #work: Promise<void> = Promise.resolve();
-  #isBusy = false;
-  #isLeader = false;
+  protected readonly rounds = new Recurring(
+    LOOK_EVERY_MS,
+    (signal) => this.#look(signal),
+    ({ message }) => this.#logger.warn(message),
+  );
   #orphansAt = 0;
 
   constructor(
@@ -64,37 +61,24 @@ export class Lending implements OnApplicationBootstrap, BeforeApplicationShutdow
     private readonly settings: SettingsService,
     private readonly links: AgentLinks,
     private readonly changes: SliceChanges,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      if (this.#isBusy) return;
-      this.#isBusy = true;
-      this.#work = this.look()
-        .catch((error: unknown) => {
-          if (!this.#stop.signal.aborted) this.#logger.warn((error as Error).message);
-        })
-        .finally(() => {
-          this.#isBusy = false;
-        });
-    }, LOOK_EVERY_MS);
+  ) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    this.#stop.abort(new Error('the process is going down'));
-    await this.#work;
+  override async stop(): Promise<void> {
+    await super.stop();
+    await this.session.unlock(LOCK);
   }
 
-  async look(now = Date.now()): Promise<void> {
-    this.#isLeader ||= await this.session.tryLock(LOCK);
-    if (!this.#isLeader) return;
+  async #look(signal: AbortSignal): Promise<void> {
+    if (!(await this.session.lead(LOCK))) return;
+    const now = Date.now();
     if (now - this.#orphansAt >= ORPHANS_EVERY_MS) {
       this.#orphansAt = now;
       await this.changes.endOrphans({
         key: `orphans.${now}`,
         withinMs: ORPHAN_MS,
-        signal: this.#stop.signal,
+        signal,
       });
     }
     const isOn = await this.settings.get('lending.enabled');
@@ -105,7 +89,7 @@ export class Lending implements OnApplicationBootstrap, BeforeApplicationShutdow
     const plan = planLending(slices, capacity, now);
     const byId = new Map(rows.map((row) => [row.id, row]));
     for (const [nodeId, changes] of Map.groupBy(plan, (change) => change.nodeId)) {
-      this.#stop.signal.throwIfAborted();
+      signal.throwIfAborted();
       if (await this.#write(nodeId, changes, byId)) await this.#push(nodeId, changes, byId);
     }
   }

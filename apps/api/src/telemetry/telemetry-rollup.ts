@@ -1,11 +1,8 @@
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import type { PoolClient } from 'pg';
 import { Database } from '../database/database.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { COLUMNS, RESOLUTIONS, type Resolution } from './resolutions.js';
 
 const EVERY_MS = 5_000;
@@ -17,33 +14,23 @@ const LOCK = `SELECT pg_try_advisory_xact_lock(hashtext('drvs.telemetry')) AS ta
 
 /** Makes the coarser resolutions from the finer ones, in the database, and sees to the cuts of the tables. */
 @Injectable()
-export class TelemetryRollup implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class TelemetryRollup extends RecurringService {
   readonly #logger = new Logger('Telemetry');
-  #timer: NodeJS.Timeout | null = null;
-  #work: Promise<void> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    EVERY_MS,
+    () => this.run(),
+    ({ message }) => this.#logger.warn(`telemetry is not rolled up: ${message}`),
+  );
   #cutAt = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly database: Database) {}
+  constructor(private readonly database: Database) {
+    super();
+  }
 
   /** The first sample finds its cut made. */
-  async onApplicationBootstrap(): Promise<void> {
-    await this.#once();
-    this.#timer = setInterval(() => {
-      this.#work = this.#work.then(() => this.#once());
-    }, EVERY_MS);
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    await this.#work;
-  }
-
-  async #once(): Promise<void> {
-    try {
-      await this.run();
-    } catch (error) {
-      this.#logger.warn(`telemetry is not rolled up: ${(error as Error).message}`);
-    }
+  override async onApplicationBootstrap(): Promise<void> {
+    await this.rounds.now();
+    super.onApplicationBootstrap();
   }
 
   /** One process at a time; another one that has begun does it for all. */
