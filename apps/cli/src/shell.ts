@@ -144,11 +144,22 @@ export class Shell {
     return Buffer.concat(chunks);
   }
 
+  /** The operation as it ended; null where nobody wants to wait for it (--no-wait): then its id is the answer. */
+  async ended(operation: OperationView, wait: boolean): Promise<OperationView | null> {
+    if (wait) return this.follow(operation);
+    this.answer(operation, ({ id }) => `${id}\n`);
+    return null;
+  }
+
   /**
    * Waits for an operation with a bar. ^C leaves it going on and says how to follow it.
+   * @param onAwaited does what the operation waits for; the bar is away meanwhile
    * @throws Failure with the operation's own error when it did not succeed
    */
-  async follow(operation: OperationView): Promise<OperationView> {
+  async follow(
+    operation: OperationView,
+    onAwaited?: (view: OperationView) => Promise<void>,
+  ): Promise<OperationView> {
     const client = await this.client();
     const progress = this.progress();
     using _ = this.interrupts.take((_signal, _count) => {
@@ -166,8 +177,12 @@ export class Shell {
     show(operation);
     try {
       const ended = await client.wait(operation.id, {
-        onProgress: show,
-        pollSeconds: this.stderr.isTTY ? 1 : 20,
+        onProgress: async (view) => {
+          if (!onAwaited || !view.awaits?.length) return show(view);
+          progress.clear();
+          await onAwaited(view);
+        },
+        pollSeconds: this.stderr.isTTY || onAwaited ? 1 : 20,
       });
       assertSucceeded(ended);
       return ended;

@@ -21,6 +21,7 @@ export const OPERATION_KINDS = [
   'plan.apply',
   'node.power-off',
   'node.power-on',
+  'node.maintain',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

@@ -170,6 +170,8 @@ export interface OperationView {
   requestedBy: string;
   /** What has not ended by then is ended and undone. */
   deadlineAt?: string | null;
+  /** Nodes on which somebody works, and of whom it waits to be told that the work is done (`continue`). */
+  awaits?: string[];
   createdAt: string;
   endedAt: string | null;
 }
@@ -320,6 +322,19 @@ export interface PlanOutcome {
   notDone: { step: string; reason: string }[];
   /** What the plan left where it is, and why. */
   stays: PlanRejectionView[];
+}
+
+/** The result of a `node.maintain`, of each node in the order in which they were named. */
+export interface MaintenanceOutcome {
+  nodes: {
+    node: string;
+    /** done; or as it was left: closed and not empty, drained, open again before its turn was over, or not begun. */
+    state: 'done' | 'closed' | 'drained' | 'opened' | 'untouched';
+    /** Why it was not finished. */
+    reason: string | null;
+    drained: PlanOutcome | null;
+    restored: PlanOutcome | null;
+  }[];
 }
 
 export interface EventView {

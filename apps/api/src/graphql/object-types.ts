@@ -124,6 +124,11 @@ export class Operation {
   @Field() requestedBy!: string;
   @Field(() => String, { nullable: true, description: 'What has not ended by then is ended and undone' })
   deadlineAt?: string | null;
+  @Field(() => [String], {
+    nullable: true,
+    description: 'Nodes on which somebody works: it waits for continueOperation',
+  })
+  awaits?: string[];
   @Field() createdAt!: string;
   @Field(() => String, { nullable: true }) endedAt!: string | null;
 }

@@ -1,7 +1,9 @@
 import { DrvsError, RESTORE_MODES } from '@drvs/contracts';
-import { Args, ID, Mutation, Query, Resolver } from '@nestjs/graphql';
+import { Args, ID, Int, Mutation, Query, Resolver } from '@nestjs/graphql';
 import type { Actor } from '../auth/actor.js';
 import { encodeCursor } from '../http/paging.js';
+import { ContinueRequest, MaintenanceRequest } from '../plans/maintenance-request.js';
+import { NodeMaintenance } from '../plans/node-maintenance.service.js';
 import { PlanRequest } from '../plans/plan-request.js';
 import { PlansService } from '../plans/plans.service.js';
 import {
@@ -21,6 +23,7 @@ import { Changer, Reader } from './session.js';
 export class PlansResolver {
   constructor(
     private readonly plans: PlansService,
+    private readonly maintenance: NodeMaintenance,
     private readonly reads: GraphReads,
   ) {}
 
@@ -107,5 +110,36 @@ export class PlansResolver {
       field: 'mode',
       hint: `One of ${RESTORE_MODES.join(', ')}.`,
     });
+  }
+
+  @Mutation(() => Operation, {
+    description:
+      'Drains nodes, has something done to them, and restores them; so many at a time. work: wait, power-cycle or none',
+  })
+  async maintainNodes(
+    @Changer() actor: Actor,
+    @Args('nodes', { type: () => [String] }) nodes: string[],
+    @Args('atOnce', { type: () => Int, nullable: true }) atOnce?: number,
+    @Args('work', { type: () => String, nullable: true }) work?: string,
+    @Args('withinSeconds', { type: () => Int, nullable: true }) withinSeconds?: number,
+    @Args('mode', { type: () => String, nullable: true }) mode?: string,
+  ): Promise<Operation> {
+    const kind = work ?? (withinSeconds == null ? undefined : 'wait');
+    const given = { nodes, atOnce, mode, work: kind && withoutNulls({ kind, withinSeconds }) };
+    const request = MaintenanceRequest.parse(withoutNulls(given));
+    return operationObject(await this.maintenance.begin(actor, request));
+  }
+
+  @Mutation(() => Operation, {
+    description: 'Says that the work on these nodes, or on all that are awaited, is done; or why it failed',
+  })
+  async continueOperation(
+    @Changer() actor: Actor,
+    @Args('id', { type: () => ID }) id: string,
+    @Args('nodes', { type: () => [String], nullable: true }) nodes?: string[],
+    @Args('failure', { type: () => String, nullable: true }) failure?: string,
+  ): Promise<Operation> {
+    const request = ContinueRequest.parse(withoutNulls({ nodes, failure }));
+    return operationObject(await this.maintenance.proceed(actor, id, request));
   }
 }

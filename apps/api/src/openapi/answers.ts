@@ -200,6 +200,7 @@ export const OperationAnswer = z.object({
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).nullable(),
   requestedBy: z.string(),
   deadlineAt: time.nullable().optional(),
+  awaits: z.array(z.string()).optional(),
   createdAt: time,
   endedAt: time.nullable(),
 }) satisfies z.ZodType<OperationView>;

@@ -1,5 +1,6 @@
 import type { ClusterPlanStep, OperationKind } from '@drvs/contracts';
 import type { ResizeChange } from '../reconfigure/resize-work.js';
+import type { MaintainedNode, MaintenanceWork } from './maintenance-work.js';
 
 /**
  * The steps of each kind of operation, as a pure function of the DRVM's slices. Steps of one phase run side by side;
@@ -28,7 +29,13 @@ export type StepAction =
   | 'remove-node'
   | 'conclude'
   | 'switch-off'
-  | 'switch-on';
+  | 'switch-on'
+  | 'maintain-close'
+  | 'maintain-drain'
+  | 'maintain-work'
+  | 'maintain-restore'
+  | 'maintain-check'
+  | 'maintain-conclude';
 
 export interface PlannedSlice {
   sliceId: string;
@@ -49,6 +56,8 @@ export interface PlannedStep {
   work: ClusterPlanStep | null;
   /** The change of a slice that it carries out, where it does. */
   change?: ResizeChange;
+  /** The nodes of a maintenance that it is about, where it is about some. */
+  nodes?: readonly MaintainedNode[];
 }
 
 type Phase = { action: StepAction; name: string; perNode: boolean };
@@ -57,7 +66,10 @@ const once = (action: StepAction, name: string): Phase => ({ action, name, perNo
 const onEachNode = (action: StepAction, name: string): Phase => ({ action, name, perNode: true });
 
 const PHASES: Readonly<
-  Record<Exclude<OperationKind, 'plan.apply' | 'drvm.resize' | 'drvm.reconfigure'>, readonly Phase[]>
+  Record<
+    Exclude<OperationKind, 'plan.apply' | 'drvm.resize' | 'drvm.reconfigure' | 'node.maintain'>,
+    readonly Phase[]
+  >
 > = {
   'drvm.create': [
     once('authority', 'make the authority of the DRVM'),
@@ -91,7 +103,9 @@ export function planOperation(
   slices: readonly PlannedSlice[],
   work: readonly ClusterPlanStep[] = [],
   changes: readonly ResizeChange[] = [],
+  maintenance: MaintenanceWork | null = null,
 ): PlannedStep[] {
+  if (kind === 'node.maintain') return maintenance === null ? [] : maintenanceSteps(maintenance);
   if (kind === 'plan.apply') return planSteps(work);
   if (kind === 'drvm.resize' || kind === 'drvm.reconfigure') return resizeSteps(changes);
   const ordered = [...slices].sort((a, b) => a.index - b.index);
@@ -122,6 +136,46 @@ function resizeSteps(changes: readonly ResizeChange[]): PlannedStep[] {
     ),
     { ...last, action: 'settle-resized', name: 'free what is not needed any more' },
   ];
+}
+
+/**
+ * Group after group of nodes: a group is closed whole, so that nothing moves from one of its nodes to another; drained
+ * and restored one by one, because each of these plans counts on the rest of the cluster; and worked on side by side.
+ */
+export function maintenanceSteps({ nodes, atOnce, work }: MaintenanceWork): PlannedStep[] {
+  const steps: PlannedStep[] = [];
+  let phase = 0;
+  const add = (action: StepAction, name: string, about: readonly MaintainedNode[]): void => {
+    steps.push({ position: steps.length, phase, action, name, slice: null, work: null, nodes: about });
+  };
+  const oneByOne = (action: StepAction, verb: string, group: readonly MaintainedNode[]): void => {
+    for (const node of group) {
+      add(action, `${verb} ${node.name}`, [node]);
+      phase++;
+    }
+  };
+  const sideBySide = (
+    action: StepAction,
+    nameOf: (node: string) => string,
+    group: readonly MaintainedNode[],
+  ): void => {
+    for (const node of group) add(action, nameOf(node.name), [node]);
+    phase++;
+  };
+  for (let first = 0; first < nodes.length; first += atOnce) {
+    const group = nodes.slice(first, first + atOnce);
+    add('maintain-close', `close ${group.map(({ name }) => name).join(', ')} to what is new`, group);
+    phase++;
+    oneByOne('maintain-drain', 'drain', group);
+    if (work.kind === 'wait')
+      sideBySide('maintain-work', (node) => `wait until the work on ${node} is done`, group);
+    if (work.kind === 'power-cycle')
+      sideBySide('maintain-work', (node) => `switch ${node} off and on again`, group);
+    oneByOne('maintain-restore', 'restore', group);
+    sideBySide('maintain-check', (node) => `wait until ${node} is well`, group);
+  }
+  add('maintain-conclude', 'sum up what was done', []);
+  return steps;
 }
 
 /** Plans that were kept before there were phases have one step after another. */

@@ -13,6 +13,7 @@ import { type DrvmWantedState, Prisma } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { changesOf } from '../reconfigure/resize-work.js';
 import { deadlinePassed } from './deadline.js';
+import { maintenanceOf } from './maintenance-work.js';
 import { type LogLine, logLine, MAX_LOG_LINES } from './operation-logs.js';
 import { type PlannedStep, phasesOf, planOperation, type StepAction } from './operation-plan.js';
 import { workOf } from './plan-work.js';
@@ -124,13 +125,13 @@ export class OperationRunner {
   }
 
   async #backward(run: OperationRun, error: DrvsError): Promise<void> {
-    const undone = await run.undo();
+    const undone = await run.undo(error);
     const closing = await run.closing();
     await run.flush();
     const state: OperationState =
       error.code === 'Cancelled' ? 'cancelled' : undone ? 'compensated' : 'failed';
     await this.database.system(async (tx) => {
-      if (undone) {
+      if (undone && run.kind !== 'node.maintain') {
         await tx.operationStep.updateMany({
           where: { operationId: run.row.id, state: { in: ['succeeded', 'failed'] } },
           data: { state: 'compensated' },
@@ -196,7 +197,13 @@ class OperationRun {
     private readonly shutdown: AbortSignal,
   ) {
     this.kind = row.kind as OperationKind;
-    this.plan = planOperation(this.kind, slicesOf(row), workOf(row.params), changesOf(row.params));
+    this.plan = planOperation(
+      this.kind,
+      slicesOf(row),
+      workOf(row.params),
+      changesOf(row.params),
+      maintenanceOf(row.params),
+    );
     this.#states = row.steps.map(({ state }) => state);
     this.#attempts = row.steps.map(({ attempts }) => attempts);
     this.#outputs = row.steps.map(({ output }) => output);
@@ -325,17 +332,20 @@ class OperationRun {
 
   /**
    * Undoes what was done. Null when there is nothing to undo; else what the transaction that ends the operation is to
-   * do to the ledger.
+   * do to the ledger. A maintenance that failed is not undone: nothing is to come back to a node that somebody may have
+   * open before him.
    */
-  async undo(): Promise<((tx: Transaction) => Promise<void>) | null> {
-    if (!CANCELLABLE_ONCE_BEGUN[this.kind] || !this.row.drvm) return null;
+  async undo(error: DrvsError): Promise<((tx: Transaction) => Promise<void>) | null> {
+    if (!CANCELLABLE_ONCE_BEGUN[this.kind]) return null;
+    if (this.kind === 'node.maintain' ? error.code !== 'Cancelled' : !this.row.drvm) return null;
     this.note(null, 'info', 'undoing what was done');
     return this.performer.undo(this.#context, this.shutdown);
   }
 
   /** Of what is not undone but left as it is: what of it was done, and what the transaction that ends it is to do. */
   async closing(): Promise<OperationClosing | null> {
-    return this.kind === 'plan.apply' ? this.performer.close(this.#context) : null;
+    const isKept = this.kind === 'plan.apply' || this.kind === 'node.maintain';
+    return isKept ? this.performer.close(this.#context) : null;
   }
 
   async #phase(steps: PlannedStep[], signal: AbortSignal): Promise<void> {
@@ -505,7 +515,10 @@ class OperationRun {
   }
 }
 
-/** Moves of a plan do not need each other: the rest is done all the same, and the last step says what was not. */
+/**
+ * Moves of a plan, and nodes of a group that is maintained, do not need each other: the rest is done all the same, and
+ * a later step says what was not.
+ */
 const mayFailAlone = ({ action }: PlannedStep): boolean => MAY_FAIL_ALONE.has(action);
 const MAY_FAIL_ALONE: ReadonlySet<StepAction> = new Set([
   'move',
@@ -513,6 +526,10 @@ const MAY_FAIL_ALONE: ReadonlySet<StepAction> = new Set([
   'change-slice',
   'switch',
   'remove-node',
+  'maintain-drain',
+  'maintain-work',
+  'maintain-restore',
+  'maintain-check',
 ]);
 
 function slicesOf(row: OperationRow): OperationContext['slices'] {

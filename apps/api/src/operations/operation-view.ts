@@ -1,5 +1,6 @@
 import type { OperationKind, OperationView } from '@drvs/contracts';
 import type { Operation, OperationStep, Prisma } from '../gen/client.js';
+import { awaitedOf } from './maintenance-awaits.js';
 /** An operation that has not been written yet, and its steps. */
 export interface OperationRows {
   operation: {
@@ -38,6 +39,7 @@ export function operationView(row: OperationWithSteps): OperationView {
     error: row.error as unknown as OperationView['error'],
     requestedBy: row.requestedBy,
     deadlineAt: iso(row.deadlineAt),
+    awaits: awaitedOf(row).map(({ name }) => name),
     createdAt: row.createdAt.toISOString(),
     endedAt: iso(row.endedAt),
   };
@@ -57,6 +59,7 @@ export function acceptedView({ operation, steps }: OperationRows, createdAt: Dat
     error: null,
     requestedBy,
     deadlineAt,
+    awaits: [],
     createdAt: createdAt.toISOString(),
     endedAt: null,
   };

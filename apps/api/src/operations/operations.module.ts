@@ -2,6 +2,8 @@ import { Module } from '@nestjs/common';
 import { LinksModule } from '../agents/links.module.js';
 import { PowerCoreModule } from '../power/power-core.module.js';
 import { SliceChangesModule } from '../reconfigure/slice-changes.module.js';
+import { MaintenancePerformer } from './maintenance-performer.js';
+import { NodePlans } from './node-plans.js';
 import { OperationAdmission } from './operation-admission.js';
 import { OperationLogs } from './operation-logs.js';
 import { OperationQueue } from './operation-queue.js';
@@ -21,10 +23,12 @@ import { StepPerformer } from './step-performer.js';
     OperationLogs,
     OperationQueue,
     OperationRunner,
+    MaintenancePerformer,
+    NodePlans,
     PlanPerformer,
     PlanSlices,
     StepPerformer,
   ],
-  exports: [OperationsService, OperationLogs],
+  exports: [NodePlans, OperationsService, OperationLogs],
 })
 export class OperationsModule {}

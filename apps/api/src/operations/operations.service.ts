@@ -16,6 +16,7 @@ import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { changesOf } from '../reconfigure/resize-work.js';
 import { requestedDeadline } from './deadline.js';
+import { maintenanceOf } from './maintenance-work.js';
 import { type PlannedSlice, planOperation } from './operation-plan.js';
 import { OperationQueue } from './operation-queue.js';
 import { type OperationRows, operationView } from './operation-view.js';
@@ -97,11 +98,8 @@ export class OperationsService {
         deadlineAt: requestedDeadline(Date.now()),
         nodeIds: await nodesOf(tx, kind, slices, params),
         steps: {
-          create: planOperation(kind, slices, workOf(params), changesOf(params)).map(
-            ({ position, name }) => ({
-              position,
-              name,
-            }),
+          create: planOperation(kind, slices, workOf(params), changesOf(params), maintenanceOf(params)).map(
+            ({ position, name }) => ({ position, name }),
           ),
         },
       },

@@ -16,6 +16,7 @@ import { JobsService } from '../jobs/jobs.service.js';
 import type { NodeJobOptions } from '../jobs/node-jobs.js';
 import { ceilingOf, guaranteedOf, heldOf } from '../reconfigure/container-spec.js';
 import { SliceChanges } from '../reconfigure/slice-changes.js';
+import { SettingsService } from '../settings/settings.service.js';
 import { noteMove } from './departures.js';
 import { PlanWork } from './plan-work.js';
 import type { OperationContext, StepOutcome } from './step-performer.js';
@@ -65,8 +66,10 @@ export class PlanSlices {
     private readonly database: Database,
     private readonly jobs: JobsService,
     private readonly changes: SliceChanges,
+    private readonly settings: SettingsService,
   ) {}
 
+  /** What is held of CPU is not a plan's to change while lending is on, which gives it again after the change. */
   async resize(step: SliceResize, context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
     const { drvmId, nodeId, drvm, node } = step;
     const slice = await this.database.unrestricted.slice.findUnique({
@@ -74,11 +77,14 @@ export class PlanSlices {
     });
     if (!slice) return { skipped: `${drvm} is no longer on ${node}` };
     const guaranteed = guaranteedOf(slice);
-    const now = each((name) => Math.max(guaranteed[name], heldOf(slice)[name]));
-    const after = milli(step.after);
+    const isLending = await this.settings.get('lending.enabled');
+    const ours = (amounts: ResourceAmounts): ResourceAmounts =>
+      isLending ? { ...amounts, cpuMilli: guaranteed.cpuMilli } : amounts;
+    const now = ours(each((name) => Math.max(guaranteed[name], heldOf(slice)[name])));
+    const [before, after] = [ours(milli(step.before)), ours(milli(step.after))];
+    if (same(before, after)) return { skipped: `lending decides what ${drvm} holds of CPU on ${node}` };
     if (same(now, after)) return { skipped: `${drvm} holds that on ${node} already` };
-    if (!same(now, milli(step.before)))
-      return { skipped: `what ${drvm} holds on ${node} has changed meanwhile` };
+    if (!same(now, before)) return { skipped: `what ${drvm} holds on ${node} has changed meanwhile` };
     await this.#patiently(options, (own) =>
       this.changes.resize({ drvmId, nodeId, held: after }, { ...own, operationId: context.operationId }),
     );

@@ -11,6 +11,8 @@ export const PlanWork = z.object({
   work: z.array(ClusterPlanStepAnswer),
   rejected: ClusterPlanAnswer.shape.rejected,
   origin: ClusterPlanAnswer.shape.origin.default('request'),
+  /** The step of another operation that wanted it, where one did. */
+  cause: z.string().optional(),
 });
 export type PlanWork = z.infer<typeof PlanWork>;
 

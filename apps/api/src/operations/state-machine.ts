@@ -77,6 +77,7 @@ export const CANCELLABLE_ONCE_BEGUN: Readonly<Record<OperationKind, boolean>> = 
   'plan.apply': true,
   'node.power-off': false,
   'node.power-on': false,
+  'node.maintain': true,
 };
 
 /**
@@ -94,4 +95,5 @@ export const CANCEL_ENDS_STEPS: Readonly<Record<OperationKind, boolean>> = {
   'plan.apply': false,
   'node.power-off': false,
   'node.power-on': false,
+  'node.maintain': true,
 };

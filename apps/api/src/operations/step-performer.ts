@@ -21,6 +21,7 @@ import { PowerPerformer } from '../power/power-performer.js';
 import { specOf, WITH_SPEC } from '../reconfigure/container-spec.js';
 import { ResizePerformer } from '../reconfigure/resize-performer.js';
 import { createAuthority, signMember } from './authority.js';
+import { MaintenancePerformer } from './maintenance-performer.js';
 import type { PlannedSlice, PlannedStep, StepAction } from './operation-plan.js';
 import { PlanPerformer } from './plan-performer.js';
 
@@ -81,6 +82,13 @@ const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
   // Longer than all tries of the power's own state machine together: it says what failed, not this.
   'switch-off': 900_000,
   'switch-on': 3_600_000,
+  'maintain-close': 60_000,
+  'maintain-drain': 21_600_000,
+  // Longer than anybody can ask to be waited for.
+  'maintain-work': 8 * 86_400_000,
+  'maintain-restore': 21_600_000,
+  'maintain-check': 900_000,
+  'maintain-conclude': 30_000,
 };
 /** Guests get this long to end on SIGTERM. */
 const STOP_GRACE_MS = 5_000;
@@ -109,6 +117,7 @@ export class StepPerformer {
     private readonly plans: PlanPerformer,
     private readonly resizes: ResizePerformer,
     private readonly power: PowerPerformer,
+    private readonly maintenance: MaintenancePerformer,
   ) {}
 
   deadlineMs(action: StepAction): number {
@@ -116,7 +125,7 @@ export class StepPerformer {
   }
 
   close(context: OperationContext): Promise<OperationClosing> {
-    return this.plans.close(context);
+    return context.kind === 'node.maintain' ? this.maintenance.close(context) : this.plans.close(context);
   }
 
   perform(step: PlannedStep, context: OperationContext, options: NodeJobOptions): Promise<StepOutcome> {
@@ -157,6 +166,13 @@ export class StepPerformer {
       case 'switch-off':
       case 'switch-on':
         return this.power.perform(step, context, options);
+      case 'maintain-close':
+      case 'maintain-drain':
+      case 'maintain-work':
+      case 'maintain-restore':
+      case 'maintain-check':
+      case 'maintain-conclude':
+        return this.maintenance.perform(step, context, options);
     }
   }
 
@@ -169,6 +185,7 @@ export class StepPerformer {
     context: OperationContext,
     signal: AbortSignal,
   ): Promise<((tx: Transaction) => Promise<void>) | null> {
+    if (context.kind === 'node.maintain') return this.maintenance.undo(context, signal);
     if (context.kind === 'drvm.resize' || context.kind === 'drvm.reconfigure')
       return this.resizes.undo(context, signal);
     const creation = context.kind === 'drvm.create';

@@ -37,7 +37,8 @@ export type PlannedCluster = Pick<ClusterPlanView, 'snapshot' | 'steps' | 'gain'
 
 /** What is planned, with all that the planners need besides the cluster itself. */
 export type PlanWish =
-  | { kind: 'balance' | 'reallocate' }
+  | { kind: 'balance' }
+  | { kind: 'reallocate'; lendsCpu: boolean }
   | { kind: 'consolidate'; forecastCpuMilli: number | null }
   | { kind: 'power'; forecastCpuMilli: number | null; waiting: ResourceAmounts[][] }
   | { kind: 'drain'; nodeId: string; remove: boolean }
@@ -112,7 +113,7 @@ function planFor(input: PlanInput, wish: PlanWish, seen: Observation, seesAll: b
     case 'balance':
       return planBalance(input, { slices: seesAll });
     case 'reallocate':
-      return planReallocation(input);
+      return planReallocation(input, wish.lendsCpu);
     case 'consolidate':
       return planConsolidation({ ...input, forecastCpuMilli: wish.forecastCpuMilli });
     case 'power':

@@ -5,6 +5,8 @@ import { PowerCoreModule } from '../power/power-core.module.js';
 import { DrainsController } from './drains.controller.js';
 import { LiveStates } from './live-state.service.js';
 import { LoadMarks } from './load-marks.js';
+import { MaintenanceController } from './maintenance.controller.js';
+import { NodeMaintenance } from './node-maintenance.service.js';
 import { PlannerLoop } from './planner-loop.js';
 import { PlannerSettingsController } from './planner-settings.controller.js';
 import { PlannerSettings } from './planner-settings.service.js';
@@ -14,8 +16,8 @@ import { PlansService } from './plans.service.js';
 /** Plans of the running cluster: made by the planners of libs/policy, carried out as operations. */
 @Module({
   imports: [AgentsModule, OperationsModule, PowerCoreModule],
-  controllers: [PlansController, DrainsController, PlannerSettingsController],
-  providers: [LiveStates, LoadMarks, PlannerSettings, PlannerLoop, PlansService],
-  exports: [LiveStates, PlansService, PlannerSettings],
+  controllers: [PlansController, DrainsController, MaintenanceController, PlannerSettingsController],
+  providers: [LiveStates, LoadMarks, PlannerSettings, PlannerLoop, PlansService, NodeMaintenance],
+  exports: [LiveStates, NodeMaintenance, PlansService, PlannerSettings],
 })
 export class PlansModule {}

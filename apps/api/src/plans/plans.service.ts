@@ -27,6 +27,7 @@ import { OperationsService } from '../operations/operations.service.js';
 import { claimsOf, clashOf } from '../operations/plan-claims.js';
 import { PlanWork } from '../operations/plan-work.js';
 import { DemandForecast } from '../power/demand-forecast.js';
+import { SettingsService } from '../settings/settings.service.js';
 import { clusterPlan, fromAmounts, type PlannedCluster, type PlanWish } from './cluster-plan.js';
 import { generationsOf } from './live-snapshot.js';
 import { LiveStates, type Observation } from './live-state.service.js';
@@ -74,6 +75,7 @@ export class PlansService {
     private readonly states: LiveStates,
     private readonly operations: OperationsService,
     private readonly settings: PlannerSettings,
+    private readonly clusterSettings: SettingsService,
     private readonly forecast: DemandForecast,
     private readonly audit: AuditService,
   ) {}
@@ -174,7 +176,7 @@ export class PlansService {
    * @throws DrvsError StaleGeneration when it is too old or what it counts on has changed; StateConflict when it was
    * carried out before; OperationUnderWay while another plan, or a change of one of its DRVMs, is under way
    */
-  async apply(actor: Actor, id: string): Promise<OperationView> {
+  async apply(actor: Actor, id: string, cause?: string): Promise<OperationView> {
     requirePermission(actor, 'plan:write');
     const { kind } = await this.#find(actor, id);
     if (kind !== 'balance' && kind !== 'undo') requirePermission(actor, 'node:write');
@@ -196,6 +198,7 @@ export class PlansService {
         work,
         rejected,
         origin,
+        ...(cause === undefined ? {} : { cause }),
       };
       const operation = await this.operations.start(tx, {
         kind: 'plan.apply',
@@ -223,8 +226,9 @@ export class PlansService {
    * Closes the node first, so that nothing new comes to it while the plan is made; then carries out a drain. One that
    * stopped half way goes on with what is left.
    * @param remove the node is removed for good once it is empty
+   * @param cause the step of another operation that wants it
    */
-  async drain(actor: Actor, reference: string, remove = false): Promise<OperationView> {
+  async drain(actor: Actor, reference: string, remove = false, cause?: string): Promise<OperationView> {
     requirePermission(actor, 'node:write');
     const node = await this.database.as(actor, async (tx) =>
       nodeDetailViewOf(await findNode(tx, reference), actor),
@@ -247,7 +251,7 @@ export class PlansService {
       return closed;
     });
     try {
-      return await this.#planned(actor, { kind: 'drain', node: node.id, remove });
+      return await this.#planned(actor, { kind: 'drain', node: node.id, remove }, cause);
     } catch (error) {
       // Nothing was begun: it takes work again, as before.
       if (isClosed) await this.database.system((tx) => uncordon(tx, node.id, actorLabel(actor)));
@@ -260,8 +264,9 @@ export class PlansService {
     actor: Actor,
     reference: string,
     mode: Extract<PlanRequest, { kind: 'restore' }>['mode'] = 'return',
+    cause?: string,
   ): Promise<OperationView> {
-    const operation = await this.#planned(actor, { kind: 'restore', node: reference, mode });
+    const operation = await this.#planned(actor, { kind: 'restore', node: reference, mode }, cause);
     await this.database.system((tx) =>
       this.audit.append(tx, actor, 'node.restore', operation.subject, null, {
         mode,
@@ -285,11 +290,11 @@ export class PlansService {
   }
 
   /** A plan made and carried out at once; made anew where the cluster changed in that moment. */
-  async #planned(actor: Actor, request: PlanRequest): Promise<OperationView> {
+  async #planned(actor: Actor, request: PlanRequest, cause?: string): Promise<OperationView> {
     for (let attempt = 1; ; attempt++) {
       const plan = await this.make(actor, request);
       try {
-        return await this.apply(actor, plan.id);
+        return await this.apply(actor, plan.id, cause);
       } catch (error) {
         if (DrvsError.from(error).code !== 'StaleGeneration' || attempt >= PLANNED_ATTEMPTS) throw error;
       }
@@ -299,8 +304,9 @@ export class PlansService {
   async #wish(request: PlanRequest, node: { id: string } | null): Promise<PlanWish> {
     switch (request.kind) {
       case 'balance':
+        return { kind: 'balance' };
       case 'reallocate':
-        return { kind: request.kind };
+        return { kind: 'reallocate', lendsCpu: !(await this.clusterSettings.get('lending.enabled')) };
       case 'consolidate':
         return { kind: 'consolidate', forecastCpuMilli: await this.forecast.mostExpected('consolidate') };
       case 'power':

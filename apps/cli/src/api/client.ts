@@ -157,7 +157,7 @@ export class ApiClient {
       signal,
       onProgress,
       pollSeconds = 20,
-    }: { signal?: AbortSignal; onProgress?: (view: OperationView) => void; pollSeconds?: number },
+    }: { signal?: AbortSignal; onProgress?: (view: OperationView) => unknown; pollSeconds?: number },
   ): Promise<OperationView> {
     for (;;) {
       const view = await this.get<OperationView>(`/operations/${encodeURIComponent(id)}/wait`, {
@@ -165,7 +165,7 @@ export class ApiClient {
         signal,
         retryMs: FOLLOW_RETRY_MS,
       });
-      onProgress?.(view);
+      await onProgress?.(view);
       if (view.state !== 'queued' && view.state !== 'running') return view;
     }
   }

@@ -1,21 +1,23 @@
 import { spawn } from 'node:child_process';
-import type { OperationView, PlanOutcome } from '@drvs/contracts';
+import type { MaintenanceOutcome, OperationView } from '@drvs/contracts';
 import type { Command } from 'commander';
-import { Failure, usage } from '../failure.js';
+import { usage } from '../failure.js';
 import { renderDrained, renderRestored } from '../output/plan-text.js';
+import { parseDurationSeconds } from '../quantities.js';
 import type { Shell } from '../shell.js';
-import { outcomeOf, restoreMode } from './plan.js';
+import { restoreMode } from './plan.js';
 
-interface Maintained {
-  node: string;
-  drained: PlanOutcome;
-  restored: PlanOutcome;
-}
+/** Nodes that the API takes out of use at the same time. */
+const AT_ONCE_MAX = 16;
 
 interface MaintainOptions {
   rolling?: boolean;
+  parallel?: number;
   run?: string;
+  powerCycle?: boolean;
+  within?: number;
   yes?: boolean;
+  wait?: boolean;
   mode: string;
 }
 
@@ -27,77 +29,104 @@ export function registerMaintain(node: Command, shell: Shell): void {
     )
     .argument('<nodes...>')
     .option('--rolling', 'each node is restored before the next is drained')
+    .option('--parallel <nodes>', 'so many at a time', parseAtOnce)
     .option(
       '--run <command>',
       'what is done, by a shell here, with the node in DRVS_NODE; without it you are asked',
     )
+    .option('--power-cycle', 'what is done: each is switched off and on again')
+    .option(
+      '--within <duration>',
+      'how long each waits to hear that the work is done (1d)',
+      parseDurationSeconds,
+    )
     .option('-y, --yes', 'restore at once, without asking')
+    .option(
+      '--no-wait',
+      "do not wait; print the operation's id. It is told of the work by `drvs op continue`",
+    )
     .addOption(restoreMode())
     .action(async (nodes: string[], options: MaintainOptions) => {
-      if (new Set(nodes).size < nodes.length) throw usage('a node is named twice', 'Name each once.');
-      if (options.run === undefined && !options.yes && !shell.stdin.isTTY) {
+      requireSense(nodes, options, shell.stdin.isTTY === true);
+      const atOnce = options.rolling ? 1 : (options.parallel ?? nodes.length);
+      if (atOnce > AT_ONCE_MAX)
         throw usage(
-          'nobody is there to say when the work is done',
-          'Give --run COMMAND, or --yes to restore at once.',
+          `${atOnce} nodes at a time are too many`,
+          `At most ${AT_ONCE_MAX}: --parallel ${AT_ONCE_MAX}.`,
         );
-      }
-      const groups = options.rolling ? nodes.map((name) => [name]) : [nodes];
-      const done: Maintained[] = [];
-      for (const group of groups) done.push(...(await maintain(shell, group, options)));
-      shell.answer(done, () => `${done.map(({ node: name }) => name).join(', ')}: done\n`);
+      const client = await shell.client();
+      const operation = await client.post<OperationView>('/maintenances', {
+        nodes,
+        atOnce,
+        work: workOf(options),
+        mode: options.mode,
+      });
+      if (options.wait === false) return shell.answer(operation, ({ id }) => `${id}\n`);
+      const ended = await shell.follow(operation, (view) => work(shell, view, options));
+      const { nodes: done } = ended.result as MaintenanceOutcome;
+      shell.answer(done, () => done.map(renderMaintained).join(''));
     });
 }
 
-/** Stops at the first thing that fails, and leaves the nodes as they are then: drained ones stay so. */
-async function maintain(
+/** Of each node of whose work an operation waits to hear. */
+async function work(
   shell: Shell,
-  nodes: readonly string[],
+  { id, awaits = [] }: OperationView,
   options: MaintainOptions,
-): Promise<Maintained[]> {
-  const drained = new Map<string, PlanOutcome>();
-  for (const name of nodes) {
-    const outcome = outcomeOf(await shell.follow(await post(shell, name, 'drain')));
-    if (!shell.isJson) shell.out(renderDrained(outcome));
-    if (outcome.stays.length > 0) {
-      throw new Failure(
-        'StateConflict',
-        `${name} is not empty: ${outcome.stays.map(({ what }) => what).join(', ')}`,
-        {
-          hint: `See why: drvs plan drain ${name}. To open it again: drvs node restore ${name}`,
-          details: { stays: outcome.stays },
-        },
-      );
-    }
-    drained.set(name, outcome);
-  }
-  for (const name of nodes) {
-    if (options.run !== undefined) await run(shell, options.run, name);
-  }
+): Promise<void> {
+  const client = await shell.client();
+  const path = `/operations/${encodeURIComponent(id)}/continue`;
   if (options.run === undefined) {
-    const question = `Is the work on ${nodes.join(', ')} done?`;
-    await shell.confirm(question, options.yes);
+    if (!(await isDone(shell, `Is the work on ${awaits.join(', ')} done?`))) return stay(shell, id, awaits);
+    await client.post(path, { nodes: awaits });
+    return;
   }
-  const done: Maintained[] = [];
-  for (const name of nodes) {
-    const operation = await post(shell, name, 'restore', { mode: options.mode });
-    const restored = outcomeOf(await shell.follow(operation));
-    if (!shell.isJson) shell.out(renderRestored(restored));
-    done.push({ node: name, drained: drained.get(name)!, restored });
+  for (const node of awaits) {
+    const failure = await run(shell, options.run, node);
+    await client.post(path, { nodes: [node], ...(failure === null ? {} : { failure }) });
   }
-  return done;
 }
 
-async function post(
-  shell: Shell,
-  node: string,
-  what: 'drain' | 'restore',
-  body?: object,
-): Promise<OperationView> {
-  return (await shell.client()).post<OperationView>(`/nodes/${encodeURIComponent(node)}/${what}`, body);
+async function isDone(shell: Shell, question: string): Promise<boolean> {
+  return /^y(es)?$/i.test(await shell.ask(`${question} [y/N] `));
 }
 
-/** What it prints goes to standard error: standard output is for the answer. */
-async function run(shell: Shell, command: string, node: string): Promise<void> {
+function stay(shell: Shell, id: string, nodes: readonly string[]): never {
+  shell.note(`${nodes.join(', ')}: drained, and waited for. When the work is done: drvs op continue ${id}`);
+  return shell.exit(1);
+}
+
+function requireSense(nodes: readonly string[], options: MaintainOptions, isAsked: boolean): void {
+  if (new Set(nodes).size < nodes.length) throw usage('a node is named twice', 'Name each once.');
+  if (options.rolling && options.parallel !== undefined && options.parallel !== 1)
+    throw usage('--rolling is one at a time', 'Give --rolling or --parallel, not both.');
+  if (options.run !== undefined && options.powerCycle)
+    throw usage('--run and --power-cycle are two ways to say what is done', 'Give one of them.');
+  const isTold = options.run !== undefined || options.powerCycle || options.yes || options.wait === false;
+  if (isTold || isAsked) return;
+  throw usage(
+    'nobody is there to say when the work is done',
+    'Give --run COMMAND, --power-cycle, --yes to restore at once, or --no-wait.',
+  );
+}
+
+function workOf({ run: command, powerCycle, yes, within }: MaintainOptions): Record<string, unknown> {
+  if (powerCycle) return { kind: 'power-cycle' };
+  if (yes && command === undefined) return { kind: 'none' };
+  return { kind: 'wait', withinSeconds: within };
+}
+
+function parseAtOnce(text: string): number {
+  if (/^\d{1,3}$/.test(text) && Number(text) >= 1) return Number(text);
+  throw usage(`"${text}" is not a number of nodes`, 'For instance --parallel 2.');
+}
+
+function renderMaintained({ node, drained, restored }: MaintenanceOutcome['nodes'][number]): string {
+  return `${drained ? renderDrained(drained) : ''}${restored ? renderRestored(restored) : ''}${node}: done\n`;
+}
+
+/** What it prints goes to standard error: standard output is for the answer. @returns why it failed; null if not */
+async function run(shell: Shell, command: string, node: string): Promise<string | null> {
   shell.note(`${node}: ${command}`);
   const child = spawn(command, {
     shell: true,
@@ -111,9 +140,5 @@ async function run(shell: Shell, command: string, node: string): Promise<void> {
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (code === 0) return;
-  throw new Failure('OperationFailed', `the command for ${node} ended with ${code ?? 'a signal'}`, {
-    hint: `${node} stays drained, and no other node is touched. When it is well: drvs node restore ${node}`,
-    details: { node, exitCode: code },
-  });
+  return code === 0 ? null : `the command ended with ${code ?? 'a signal'}`;
 }

@@ -80,6 +80,17 @@ export function registerOperation(program: Command, shell: Shell): void {
       }
     });
 
+  op.command('continue')
+    .description('say that the work on nodes that an operation waits for is done, or why it failed')
+    .argument('<id>')
+    .argument('[nodes...]', 'without them all that are waited for')
+    .option('--failed <reason>', 'it was not done: they stay drained, and no other nodes are begun')
+    .action(async (id: string, nodes: string[], { failed }: { failed?: string }) => {
+      const body = { nodes: nodes.length > 0 ? nodes : undefined, failure: failed };
+      const view = await (await shell.client()).post<OperationView>(`${path(id)}/continue`, body);
+      shell.answer(view, () => `${id}: ${view.state}\n`);
+    });
+
   for (const [action, description] of [
     ['cancel', 'stop an operation and undo what it did'],
     ['retry', 'take up a failed operation again'],
@@ -110,6 +121,7 @@ function render(view: OperationView): string {
       ['Started', view.createdAt],
       ['Deadline', view.deadlineAt],
       ['Took', took(view.createdAt, view.endedAt)],
+      ['Waits for', view.awaits?.length ? `the work on ${view.awaits.join(', ')}` : null],
       ['Error', view.error && `${view.error.message} (${view.error.code})`],
       ['Hint', view.error?.hint],
       ['Result', view.result == null ? null : JSON.stringify(view.result)],
