@@ -39,6 +39,8 @@ const NOTIFY_FRAME = 3;
 const RETURNED_FRAME = 15;
 const REQUEST = 1;
 const REPLY = 2;
+/** Word 5 of a request that PM hands on to VFS. */
+const HAND_ON = 7;
 
 type Doing = 'nothing' | 'send' | 'sendrec' | 'receive';
 
@@ -54,6 +56,8 @@ class Guest {
   grant = 0;
   epoch = 1;
   isMoving = false;
+  /** Its present request is one that PM hands on. */
+  isHandedOn = false;
 
   constructor(
     readonly endpoint: Endpoint,
@@ -123,6 +127,7 @@ export class IpcWorld {
   makeKernel(index: number): IpcKernel {
     const kernel = new IpcKernel({
       index,
+      nowMs: () => this.time,
       network: {
         send: (peer, frame) => {
           if (peer === index) this.fail(`container ${index} sends to itself`);
@@ -152,8 +157,15 @@ export class IpcWorld {
         if (self !== server) this.fail('a message for somebody else');
         const { source } = message;
         const number = message.words[2]!;
-        this.arrived(source, server, number);
+        if (message.words[5] !== HAND_ON || server === PM) this.arrived(source, server, number);
+        else this.handedOn(source, number);
         this.checkData(message, data);
+        // PM hands some on: VFS answers them.
+        if (server === PM && message.words[5] === HAND_ON) {
+          if (this.kernels[0]!.relay(PM, source, VFS, message, data) !== OK)
+            this.fail('a request is not handed on');
+          return;
+        }
         if (this.random() < 0.5) {
           message.words[1] = REPLY;
           this.kernels[0]!.reply(server, source, message);
@@ -228,6 +240,15 @@ export class IpcWorld {
     this.received.set(key, number);
   }
 
+  /** What PM has handed on to VFS comes there once, after it came to PM. */
+  handedOn(from: Endpoint, number: number): void {
+    const key = `${from}>${PM}>${VFS}`;
+    const last = this.received.get(key) ?? 0;
+    if (number <= last || number > (this.received.get(`${from}>${PM}`) ?? 0))
+      this.fail(`request ${number} of ${formatEndpoint(from)} is handed on after ${last}`);
+    this.received.set(key, number);
+  }
+
   checkData(message: Message, data: Uint8Array): void {
     if (data.length !== message.words[4])
       this.fail(`${data.length} bytes ride instead of ${message.words[4]}`);
@@ -266,7 +287,8 @@ export class IpcWorld {
 
   checkReply(guest: Guest, message: Message): void {
     this.counts.replies++;
-    if (message.source !== guest.partner || message.words[2] !== guest.number || message.type !== REPLY) {
+    const answers = guest.isHandedOn ? VFS : guest.partner;
+    if (message.source !== answers || message.words[2] !== guest.number || message.type !== REPLY) {
       this.fail(
         `${formatEndpoint(guest.endpoint)} gets a reply to ${message.words[2]}, asked ${guest.number}`,
       );
@@ -309,7 +331,10 @@ export class IpcWorld {
       const message = new Message();
       guest.doing = 'receive';
       guest.partner = from;
-      const status = kernel.receive(endpoint, from, message);
+      const tries = !this.isDraining && this.random() < 0.2;
+      const status = tries
+        ? kernel.tryReceive(endpoint, from, message)
+        : kernel.receive(endpoint, from, message);
       if (status === SUSPENDED) return;
       guest.doing = 'nothing';
       if (status === OK) this.took(guest, message, kernel.lastReplyData(endpoint));
@@ -332,12 +357,18 @@ export class IpcWorld {
     message.words[2] = number;
     message.words[3] = expectsReply ? 1 : 0;
     message.words[4] = data.length;
+    guest.isHandedOn = expectsReply && to === PM && this.random() < 0.4;
+    message.words[5] = guest.isHandedOn ? HAND_ON : 0;
     guest.doing = expectsReply ? 'sendrec' : 'send';
     guest.partner = to;
     guest.number = number;
+    const tries = !this.isDraining && this.random() < 0.2;
     const status = expectsReply
       ? kernel.sendrec(endpoint, to, message, data)
-      : kernel.send(endpoint, to, message, data);
+      : tries
+        ? kernel.trySend(endpoint, to, message, data)
+        : kernel.send(endpoint, to, message, data);
+    if (status === SUSPENDED && this.random() < 0.1) kernel.limit(endpoint, this.below(200));
     this.note(
       `${formatEndpoint(endpoint)}@${guest.node} ${guest.doing} ${number} to ${formatEndpoint(to)}: ${statusName(status)}`,
     );
@@ -656,6 +687,7 @@ export class IpcWorld {
         }
       } else if (dice < 0.995 && faults.cuts) this.cutLink();
       else if (dice < 0.997 && faults.crashes) this.crash();
+      for (const kernel of this.kernels) if (kernel.nextDeadlineMs <= this.time) kernel.expire();
       this.checkArrived();
     }
     this.drain();

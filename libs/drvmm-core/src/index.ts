@@ -4,10 +4,33 @@ export type { LogEntry, ReplicaId } from './consensus/log-entry.js';
 export { RecordReader } from './consensus/log-record.js';
 export { Raft, type RaftOptions } from './consensus/raft.js';
 export type { RaftMessage } from './consensus/raft-message.js';
-export { type CopyDone, MAX_COPY_BYTES } from './ipc/copies.js';
+export { DeviceBackEnd, type DeviceHost } from './devices/device-back-end.js';
+export {
+  DEV_ANNOUNCE,
+  DEV_REPLY,
+  DEV_WRITE,
+  type DeviceReply,
+  type DeviceRequest,
+  putReply,
+  putRequest,
+  readReply,
+  readRequest,
+} from './devices/device-protocol.js';
+export {
+  DEVICES_PER_CONTAINER,
+  DeviceAnnouncement,
+  DeviceRegistry,
+  type DeviceRegistryHost,
+  DevicesHandover,
+  FIRST_ATTACHED_DEVICE,
+} from './devices/device-registry.js';
+export { GroupOrder } from './groups/group-frame.js';
+export { ProcessGroup } from './groups/process-group.js';
+export { ViewTraffic, type ViewTrafficOptions } from './groups/view-traffic.js';
+export { type CopyDone, type CopyElement, MAX_COPY_BYTES } from './ipc/copies.js';
 export * from './ipc/endpoint.js';
 export * from './ipc/errors.js';
-export { IpcKernel, type IpcKernelOptions } from './ipc/kernel.js';
+export { IpcKernel, type IpcKernelOptions, TIMEOUT_FOREVER, TIMEOUT_NOWAIT } from './ipc/kernel.js';
 export * from './ipc/message.js';
 export * from './ipc/owner.js';
 export type { IpcCounters } from './ipc/parts.js';
@@ -19,6 +42,7 @@ export { type Member, Swim } from './membership/swim.js';
 export * from './migration/coordinator.js';
 export type { GroupParts } from './simulation/group-simulation.js';
 export type { CreateSwim } from './simulation/membership-simulation.js';
+export type { CreateProcessGroup } from './simulation/multicast-simulation.js';
 export {
   FAULT_KINDS,
   type FaultKind,

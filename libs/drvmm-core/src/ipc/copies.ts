@@ -1,10 +1,11 @@
-import { ANY, type Endpoint, isEndpoint, isSystemEndpoint } from './endpoint.js';
+import { type Endpoint, isEndpoint, isServerEndpoint, isSystemEndpoint } from './endpoint.js';
 import {
   E2BIG,
   EAGAIN,
   EBADSRCDST,
   EDEADSRCDST,
   EINVAL,
+  ELOOP,
   EMIGRATE,
   ENOTBIND,
   EPERM,
@@ -12,6 +13,7 @@ import {
   SUSPENDED,
 } from './errors.js';
 import {
+  COPY_MAGIC,
   epochOf,
   FrameKind,
   HEADER_BYTES,
@@ -23,6 +25,7 @@ import {
   sourceOf,
   targetOf,
 } from './frame.js';
+import { grantFor, regionOf } from './grants.js';
 import { LOCATING, type LocalProcess, NO_BYTES } from './local-process.js';
 import { GRANT_READ, GRANT_WRITE, type GrantMemory } from './owner.js';
 import type { Parts } from './parts.js';
@@ -38,8 +41,10 @@ const COPY_CHUNK_BYTES = 65_536;
 const COPY_WINDOW = 8;
 /** Copies that one process may have under way. */
 const MAX_COPIES_PER_PROCESS = 64;
-/** Grants of one process. */
-const MAX_GRANTS_PER_PROCESS = 65_536;
+/** A grant handed on by this many in a row leads nowhere (MINIX MAX_INDIRECT_DEPTH). */
+const MAX_INDIRECTIONS = 5;
+/** Elements of a vector (MINIX SCPVEC_NR). */
+export const MAX_COPY_VECTOR = 64;
 /** A copy chased a migrating granter this often: something is wrong. */
 const MAX_COPY_REPLAYS = 1_024;
 
@@ -57,11 +62,24 @@ interface Copy {
   underWay: Set<number>;
   sentTo: number;
   replays: number;
+  /** Of its frames: how often the grant was handed on, and COPY_MAGIC. */
+  flags: number;
+}
+
+/** One copy of a vector. */
+export interface CopyElement {
+  readonly granter: Endpoint;
+  readonly grant: number;
+  readonly offset: number;
+  /** Filled, or (isWrite) written from. The kernel's until the vector is done. */
+  readonly bytes: Uint8Array;
+  readonly isWrite: boolean;
 }
 
 /**
- * Grants, and copies through them: at once where the granter is here, else in chunks of which a window is under way.
- * A granter that is being moved makes its copies wait, and they follow it.
+ * Copies through grants: at once where the granter is here, else in chunks of which a window is under way.
+ * A granter that is being moved makes its copies wait, and they follow it. A grant that was handed on is used by the
+ * kernel of the one who handed it on, in that one's name: so its granter need not believe anybody else.
  */
 export class Copies {
   readonly #parts: Parts;
@@ -72,22 +90,27 @@ export class Copies {
     this.#parts = parts;
   }
 
-  grantDirect(owner: Endpoint, to: Endpoint, memory: GrantMemory, access: number): number {
-    const granter = this.#parts.table.find(owner);
-    if (granter === undefined) return EBADSRCDST;
-    if (granter.grants.size >= MAX_GRANTS_PER_PROCESS) return EAGAIN;
-    if ((access & ~(GRANT_READ | GRANT_WRITE)) !== 0 || access === 0) return EINVAL;
-    const id = granter.nextGrant;
-    granter.nextGrant = id >= 0x7fff_ffff ? 1 : id + 1;
-    if (granter.grants.has(granter.nextGrant)) return EAGAIN;
-    granter.grants.set(id, { to, access, memory });
-    return id;
-  }
-
-  revoke(owner: Endpoint, id: number): number {
-    const granter = this.#parts.table.find(owner);
-    if (granter === undefined) return EBADSRCDST;
-    return granter.grants.delete(id) ? OK : EINVAL;
+  /** Several copies as one. The first that fails is told, when all that were begun have ended. */
+  copyVector(by: Endpoint, vector: readonly CopyElement[], done: CopyDone): number {
+    if (vector.length > MAX_COPY_VECTOR) return E2BIG;
+    if (vector.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_COPY_BYTES) return E2BIG;
+    let result = OK;
+    let underWay = 0;
+    let isBegun = false;
+    const ended = (status: number) => {
+      underWay--;
+      if (result === OK) result = status;
+      if (isBegun && underWay === 0) done(result);
+    };
+    for (const { granter, grant, offset, bytes, isWrite } of vector) {
+      underWay++;
+      const status = this.copy(by, granter, grant, offset, bytes, isWrite, ended);
+      if (status === SUSPENDED) continue;
+      ended(status);
+      if (status !== OK) break;
+    }
+    isBegun = true;
+    return underWay > 0 ? SUSPENDED : result;
   }
 
   copy(
@@ -98,6 +121,7 @@ export class Copies {
     bytes: Uint8Array,
     isWrite: boolean,
     done: CopyDone,
+    flags = 0,
   ): number {
     const copier = this.#parts.table.find(by);
     if (copier === undefined || !isEndpoint(granter)) return EBADSRCDST;
@@ -106,7 +130,7 @@ export class Copies {
     if (!Number.isInteger(offset) || offset < 0 || offset > 0xffff_ffff) return EINVAL;
     const local = this.#parts.table.find(granter);
     if (local !== undefined && !local.isFrozen)
-      return copyWithGrant(local, by, grant, offset, bytes, isWrite);
+      return this.#copyHere(local, by, grant, offset, bytes, isWrite, done, flags);
     if (bytes.length === 0) return OK;
     if (copier.copies >= MAX_COPIES_PER_PROCESS) return EAGAIN;
     const id = this.#nextCopy;
@@ -125,6 +149,7 @@ export class Copies {
       underWay: new Set(),
       sentTo: local === undefined ? LOCATING : this.#parts.index,
       replays: 0,
+      flags,
     };
     if (local === undefined) {
       const place = this.#parts.places.directory.indexOf(granter);
@@ -138,6 +163,31 @@ export class Copies {
     return SUSPENDED;
   }
 
+  /** The granter is here. SUSPENDED: its grant leads elsewhere. */
+  #copyHere(
+    granter: LocalProcess,
+    by: Endpoint,
+    id: number,
+    offset: number,
+    bytes: Uint8Array,
+    isWrite: boolean,
+    done: CopyDone,
+    flags: number,
+  ): number {
+    if ((flags & COPY_MAGIC) !== 0)
+      return copyMemory(ownMemory(granter, offset, bytes.length), 0, bytes, isWrite);
+    const grant = grantFor(granter, by, id, isWrite ? GRANT_WRITE : GRANT_READ);
+    if (grant === undefined) return EPERM;
+    if ('memory' in grant) return copyMemory(grant.memory, offset, bytes, isWrite);
+    const self = granter.endpoint;
+    if ('subject' in grant) {
+      if (offset + bytes.length > grant.length) return EINVAL;
+      return this.copy(self, grant.subject, 0, grant.offset + offset, bytes, isWrite, done, COPY_MAGIC);
+    }
+    if (flags >= MAX_INDIRECTIONS) return ELOOP;
+    return this.copy(self, grant.from, grant.grant, offset, bytes, isWrite, done, flags + 1);
+  }
+
   #pump(copy: Copy): void {
     while (copy.next < copy.bytes.length && copy.underWay.size < COPY_WINDOW && this.underWay.has(copy.id)) {
       const at = copy.next;
@@ -147,14 +197,14 @@ export class Copies {
     }
   }
 
-  #sendChunk(copy: Copy, at: number): void {
+  #chunkFrame(copy: Copy, at: number): Uint8Array {
     const length = Math.min(COPY_CHUNK_BYTES, copy.bytes.length - at);
     const kind = copy.isWrite ? FrameKind.CopyTo : FrameKind.CopyFrom;
-    const { by, granter, grant, id } = copy;
+    const { by, granter, grant, id, flags } = copy;
     const extra = copy.isWrite ? length : 0;
     const frame = makeFrame(
       kind,
-      0,
+      flags,
       by.endpoint,
       granter,
       id,
@@ -165,7 +215,11 @@ export class Copies {
       extra,
     );
     if (copy.isWrite) frame.set(copy.bytes.subarray(at, at + length), HEADER_BYTES);
-    const place = this.#parts.places.transmit(granter, frame);
+    return frame;
+  }
+
+  #sendChunk(copy: Copy, at: number): void {
+    const place = this.#parts.places.transmit(copy.granter, this.#chunkFrame(copy, at));
     if (place === UNREACHABLE) this.end(copy, EDEADSRCDST);
     else copy.sentTo = place;
   }
@@ -186,10 +240,12 @@ export class Copies {
         copy.underWay.clear();
         this.#pump(copy);
       } else if (!local.isFrozen) {
-        this.end(
-          copy,
-          copyWithGrant(local, copy.by.endpoint, copy.grant, copy.offset, copy.bytes, copy.isWrite),
-        );
+        const { by, grant, offset, bytes, isWrite, flags } = copy;
+        // (Its end comes once: here, or from the copy that this one has become.)
+        const done = (status: number) => this.end(copy, status);
+        copy.sentTo = LOCATING;
+        const status = this.#copyHere(local, by.endpoint, grant, offset, bytes, isWrite, done, flags);
+        if (status !== SUSPENDED) this.end(copy, status);
       }
     }
   }
@@ -198,16 +254,29 @@ export class Copies {
     const grant = readInt(frame, 20);
     const offset = readUnsigned(frame, 24);
     const length = readUnsigned(frame, 28);
-    const by = sourceOf(frame);
-    if (kindOf(frame) === FrameKind.CopyTo) {
-      const bytes = frame.subarray(HEADER_BYTES);
-      this.answer(peer, frame, copyWithGrant(granter, by, grant, offset, bytes, true), NO_BYTES);
+    const by = sourceOf(frame) as Endpoint;
+    const isWrite = kindOf(frame) === FrameKind.CopyTo;
+    const flags = frame[1]!;
+    // (Only home speaks for servers.)
+    if ((flags & COPY_MAGIC) !== 0 && !isServerEndpoint(by)) {
+      this.answer(peer, frame, EPERM, NO_BYTES);
       return;
     }
-    const region =
-      length > COPY_CHUNK_BYTES ? EINVAL : grantedRegion(granter, by, grant, offset, length, GRANT_READ);
-    if (typeof region === 'number') this.answer(peer, frame, region, NO_BYTES);
-    else this.answer(peer, frame, OK, region);
+    if (!isWrite && length > COPY_CHUNK_BYTES) {
+      this.answer(peer, frame, EINVAL, NO_BYTES);
+      return;
+    }
+    const region = isWrite ? undefined : readableRegion(granter, by, grant, offset, length, flags);
+    if (region !== undefined) {
+      if (typeof region === 'number') this.answer(peer, frame, region, NO_BYTES);
+      else this.answer(peer, frame, OK, region);
+      return;
+    }
+    const bytes = isWrite ? frame.subarray(HEADER_BYTES) : new Uint8Array(length);
+    const answer = (status: number) =>
+      this.answer(peer, frame, status, isWrite || status !== OK ? NO_BYTES : bytes);
+    const status = this.#copyHere(granter, by, grant, offset, bytes, isWrite, answer, flags);
+    if (status !== SUSPENDED) answer(status);
   }
 
   answer(
@@ -296,54 +365,40 @@ export class Copies {
     } else if (isSystemEndpoint(copy.granter) || !this.#parts.places.mayAskHome()) {
       this.end(copy, EDEADSRCDST);
     } else {
-      const length = Math.min(COPY_CHUNK_BYTES, copy.bytes.length - at);
-      const frame = makeFrame(
-        copy.isWrite ? FrameKind.CopyTo : FrameKind.CopyFrom,
-        0,
-        copy.by.endpoint,
-        copy.granter,
-        copy.id,
-        copy.by.epoch,
-        copy.grant,
-        copy.offset + at,
-        length,
-        copy.isWrite ? length : 0,
-      );
-      if (copy.isWrite) frame.set(copy.bytes.subarray(at, at + length), HEADER_BYTES);
       copy.sentTo = LOCATING;
-      this.#parts.places.transmit(copy.granter, frame, peer, before?.epoch ?? 0);
+      this.#parts.places.transmit(copy.granter, this.#chunkFrame(copy, at), peer, before?.epoch ?? 0);
     }
   }
 }
 
-/** The bytes that `by` may touch, or a status. */
-function grantedRegion(
+/** The bytes to read, or a status; undefined where the grant leads elsewhere. */
+function readableRegion(
   granter: LocalProcess,
-  by: number,
+  by: Endpoint,
   id: number,
   offset: number,
   length: number,
-  access: number,
-): Uint8Array | number {
-  const grant = granter.grants.get(id);
-  if (grant === undefined || (grant.to !== by && grant.to !== ANY) || (grant.access & access) === 0)
-    return EPERM;
-  const { memory } = grant;
-  if (offset + length > memory.length) return EINVAL;
-  const bytes = memory.bytes();
-  const start = memory.offset + offset;
-  return start + length > bytes.length ? EINVAL : bytes.subarray(start, start + length);
+  flags: number,
+): Uint8Array | number | undefined {
+  if ((flags & COPY_MAGIC) !== 0) {
+    const memory = ownMemory(granter, offset, length);
+    return memory === undefined ? EPERM : regionOf(memory, 0, length);
+  }
+  const grant = grantFor(granter, by, id, GRANT_READ);
+  if (grant === undefined) return EPERM;
+  return 'memory' in grant ? regionOf(grant.memory, offset, length) : undefined;
 }
 
-function copyWithGrant(
-  granter: LocalProcess,
-  by: number,
-  id: number,
+const ownMemory = (process: LocalProcess, offset: number, length: number): GrantMemory | undefined =>
+  process.owner.grantMemory?.(process.endpoint, offset, length);
+
+function copyMemory(
+  memory: GrantMemory | undefined,
   offset: number,
   bytes: Uint8Array,
   isWrite: boolean,
 ): number {
-  const region = grantedRegion(granter, by, id, offset, bytes.length, isWrite ? GRANT_WRITE : GRANT_READ);
+  const region = memory === undefined ? EPERM : regionOf(memory, offset, bytes.length);
   if (typeof region === 'number') return region;
   if (isWrite) region.set(bytes);
   else bytes.set(region);

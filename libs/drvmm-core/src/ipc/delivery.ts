@@ -1,14 +1,16 @@
 import { type Endpoint, fixedIndexOf, isEndpoint, isServerEndpoint, isSystemEndpoint } from './endpoint.js';
-import { EBADCALL, EBADSRCDST, EDEADSRCDST, EMIGRATE, ENOTBIND, OK } from './errors.js';
+import { EBADCALL, EBADSRCDST, EDEADSRCDST, EMIGRATE, ENOTBIND, ENOTREADY, OK } from './errors.js';
 import {
   EXPECTS_REPLY,
   epochOf,
   FINAL,
   FrameKind,
   HEADER_BYTES,
+  isServed,
   kindOf,
   MESSAGE_END,
   makeFrame,
+  NONBLOCKING,
   POST,
   readInt,
   readMessage,
@@ -55,6 +57,14 @@ export class Delivery {
         if (this.#mayReply(peer, frame)) this.dispatch(peer, frame);
         else this.#admit(peer, frame);
         return;
+      case FrameKind.Relay: {
+        if (frame.length < MESSAGE_END || frame.length - MESSAGE_END !== readUnsigned(frame, 28)) break;
+        const to = readInt(frame, HEADER_BYTES);
+        if (!isServerEndpoint(sourceOf(frame)) || !isEndpoint(to) || !isSystemEndpoint(to)) break;
+        if (this.#mayReply(peer, frame)) this.dispatch(peer, frame);
+        else this.#admit(peer, frame);
+        return;
+      }
       case FrameKind.CopyTo:
         if (frame.length - HEADER_BYTES !== readUnsigned(frame, 28)) break;
         this.#admit(peer, frame);
@@ -63,6 +73,7 @@ export class Delivery {
       case FrameKind.Cancel:
       case FrameKind.Probe:
       case FrameKind.Watch:
+      case FrameKind.AwaitBind:
       case FrameKind.CopyFrom:
         this.#admit(peer, frame);
         return;
@@ -198,6 +209,11 @@ export class Delivery {
 
   /** A frame whose source is believed, for a target that may be here, moved, or dead. */
   dispatch(peer: number, frame: Uint8Array): void {
+    if (kindOf(frame) === FrameKind.AwaitBind) {
+      this.#parts.bindWaits.take(frame);
+      return;
+    }
+    if (kindOf(frame) === FrameKind.Cancel) this.#parts.bindWaits.forget(sourceOf(frame), sequenceOf(frame));
     const target = this.#parts.table.find(targetOf(frame));
     if (target === undefined) {
       const arriving = this.#parts.table.arriving.get(targetOf(frame));
@@ -212,11 +228,17 @@ export class Delivery {
         this.#takeSend(peer, frame, target, source, sequence);
         return;
       case FrameKind.Reply:
+      case FrameKind.Relay:
         if (!awaitsReply(target, source, sequence)) {
           this.#parts.counters.framesDropped++;
         } else if (target.isExtracted) {
-          if (!target.held.some((h) => kindOf(h.frame) === FrameKind.Reply))
+          if (!target.held.some((h) => isServed(kindOf(h.frame))))
             this.#parts.rendezvous.hold(target, peer, frame);
+        } else if (kindOf(frame) === FrameKind.Relay) {
+          const message = new Message();
+          readMessage(frame, message);
+          const to = message.words[0] as Endpoint;
+          this.#parts.rendezvous.relay(target, to, message, frame.subarray(MESSAGE_END));
         } else {
           readMessage(frame, target.inbox);
           this.#parts.rendezvous.complete(target, OK, source, target.inbox, frame.subarray(MESSAGE_END));
@@ -266,6 +288,10 @@ export class Delivery {
       if (!expectsReply) this.#parts.rendezvous.settle(target.endpoint, source, sequence, OK);
       return;
     }
+    if ((flags & NONBLOCKING) !== 0) {
+      this.#parts.rendezvous.settle(target.endpoint, source, sequence, ENOTREADY);
+      return;
+    }
     const earlier = target.queue.get(source);
     if (earlier !== undefined) {
       // A source has one call under way. The same again is a replay that crossed; another one is a lie.
@@ -313,6 +339,7 @@ export class Delivery {
         );
         return;
       case FrameKind.Reply:
+      case FrameKind.Relay:
       case FrameKind.Notify:
         this.returnFrame(peer, frame, hintIndex, hintEpoch);
         return;
@@ -349,7 +376,7 @@ export class Delivery {
     const target = targetOf(frame) as Endpoint;
     const place = this.#parts.places.directory.get(target);
     const kind = readInt(frame, 20);
-    const isReply = kind === FrameKind.Reply;
+    const isReply = isServed(kind);
     // Only to users, who alone move. Nothing is believed that the peer could not have made itself while the target
     // lived there.
     const isFit = isEndpoint(source) && isEndpoint(target) && !isSystemEndpoint(target);

@@ -45,11 +45,19 @@ export enum FrameKind {
   /** a = number: answer when all that came before this has been taken. */
   Barrier = 16,
   BarrierAnswer = 17,
+  /** As Reply, and no answer: the request goes on to the system endpoint in the message's source word. */
+  Relay = 18,
+  /** The call `sequence` of source waits until target is bound: say so (Status). */
+  AwaitBind = 19,
 }
 
 export const EXPECTS_REPLY = 1;
 export const POST = 2;
+/** Of Send: taken now or not at all. */
+export const NONBLOCKING = 4;
 export const FINAL = 1;
+/** Of CopyFrom and CopyTo, besides how often the grant was handed on: b is an address in the target's memory. */
+export const COPY_MAGIC = 8;
 
 /** Bytes of the largest legal frame: a copied chunk, or a message with all that may ride. */
 export const MAX_IPC_FRAME_BYTES = MESSAGE_END + 65_536;
@@ -129,6 +137,9 @@ export function readInt(frame: Uint8Array, at: number): number {
 }
 
 export const readUnsigned = (frame: Uint8Array, at: number): number => readInt(frame, at) >>> 0;
+
+/** What a server says to one who waits for it in a sendrec. */
+export const isServed = (kind: FrameKind): boolean => kind === FrameKind.Reply || kind === FrameKind.Relay;
 
 export const kindOf = (frame: Uint8Array): FrameKind => frame[0]!;
 export const sourceOf = (frame: Uint8Array): number => readInt(frame, 4);

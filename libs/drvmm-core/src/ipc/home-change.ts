@@ -1,6 +1,7 @@
-import { isServerEndpoint } from './endpoint.js';
+import { type Endpoint, isServerEndpoint } from './endpoint.js';
 import { FrameKind, makeFrame, readUnsigned } from './frame.js';
-import { LOCATING, type LocalProcess, Phase } from './local-process.js';
+import { CallKind, LOCATING, type LocalProcess, Phase } from './local-process.js';
+import { Message } from './message.js';
 import type { Parts } from './parts.js';
 
 type PlaceRow = readonly [endpoint: number, index: number, epoch: number];
@@ -32,6 +33,7 @@ export class HomeChange {
     const former = this.#parts.home;
     if (index === former) return;
     this.#parts.home = index;
+    if (former === this.#parts.index) this.#parts.bindWaits.clear();
     this.#askAgain();
     this.#sendAgain(former);
   }
@@ -43,6 +45,19 @@ export class HomeChange {
   resumeServers(): void {
     for (const server of this.#servers()) server.isBusy = false;
     for (const server of this.#servers()) this.#parts.rendezvous.drain(server);
+  }
+
+  putBack(endpoint: Endpoint, caller: Endpoint, message: Message, data: Uint8Array): boolean {
+    const server = this.#parts.table.find(endpoint);
+    const sequence = server?.owed.get(caller);
+    if (server === undefined || sequence === undefined) return false;
+    server.owed.delete(caller);
+    const kept = new Message();
+    kept.copyFrom(message);
+    kept.words[0] = caller;
+    const waiting = { source: caller, sequence, expectsReply: true, isPost: false, message: kept, data };
+    server.queue.set(caller, waiting);
+    return true;
   }
 
   owedByServers(): number {
@@ -121,7 +136,8 @@ export class HomeChange {
   #sendAgain(former: number): void {
     for (const caller of [...this.#parts.table.processes]) {
       const isCall = caller.phase === Phase.Outstanding || caller.phase === Phase.Receiving;
-      if (!isCall || caller.sentTo !== former || !isServerEndpoint(caller.callTarget)) continue;
+      const isOfHome = isServerEndpoint(caller.callTarget) || caller.callKind === CallKind.AwaitBind;
+      if (!isCall || caller.sentTo !== former || !isOfHome) continue;
       if (caller.isExtracted) {
         caller.sentTo = LOCATING;
         caller.needsRouting = true;

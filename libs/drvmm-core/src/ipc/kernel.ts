@@ -1,4 +1,6 @@
-import { Copies, type CopyDone } from './copies.js';
+import { BindWaits } from './bind-waits.js';
+import { Copies, type CopyDone, type CopyElement } from './copies.js';
+import { Deadlines } from './deadlines.js';
 import { isDeadlock } from './deadlock.js';
 import { Delivery } from './delivery.js';
 import {
@@ -7,6 +9,7 @@ import {
   FIRST_USER_SLOT,
   HARDWARE,
   isEndpoint,
+  isServerEndpoint,
   isSystemEndpoint,
   MAX_SLOTS,
   slotOf,
@@ -18,25 +21,28 @@ import {
   ECALLDENIED,
   EDEADSRCDST,
   EINTR,
+  EINVAL,
   ELOCKED,
   EMIGRATE,
   ENOTREADY,
+  ETIMEDOUT,
   ETRAPDENIED,
   OK,
   SUSPENDED,
 } from './errors.js';
-import { FrameKind, makeFrame, makeMessageFrame, POST } from './frame.js';
+import { FrameKind, HEADER_BYTES, makeFrame, makeMessageFrame, POST, writeWord } from './frame.js';
+import { Grants } from './grants.js';
 import { HomeChange } from './home-change.js';
 import { CallKind, LocalProcess, NO_BYTES, Phase } from './local-process.js';
 import { Losses } from './losses.js';
-import { MAX_RIDING_BYTES, Message } from './message.js';
+import { MAX_RIDING_BYTES, type Message, NOTIFY_MESSAGE } from './message.js';
 import { Migration } from './migration.js';
 import type { GrantMemory, Owner } from './owner.js';
 import type { IpcCounters, Parts } from './parts.js';
 import { type IpcNetwork, Places, UNREACHABLE } from './places.js';
 import type { Privileges } from './privileges.js';
 import { ProcessTable } from './process-table.js';
-import { awaitsReply, NOTHING, Rendezvous, takesNow } from './rendezvous.js';
+import { awaitsReply, MAX_RELAYS, NOTHING, Rendezvous, takesNow } from './rendezvous.js';
 
 export interface IpcKernelOptions {
   /** This container's index. */
@@ -44,7 +50,13 @@ export interface IpcKernelOptions {
   /** The container that has the servers and the authoritative directory. Default 0. */
   readonly home?: number;
   readonly network: IpcNetwork;
+  /** Milliseconds that never go back, for timed calls. Without it they never end by time. */
+  readonly nowMs?: () => number;
 }
+
+/** Timeouts of the timed forms besides milliseconds (M3-IPC). */
+export const TIMEOUT_NOWAIT = 0;
+export const TIMEOUT_FOREVER = -1;
 
 const SEND_ALL = 2;
 const SEND_SERVERS = 1;
@@ -77,15 +89,18 @@ export class IpcKernel {
   readonly index: number;
   readonly counters: IpcCounters = { localMessages: 0, framesSent: 0, framesDelivered: 0, framesDropped: 0 };
   readonly #table = new ProcessTable();
+  readonly #grants = new Grants(this.#table);
   readonly #parts: Parts;
 
   constructor(options: IpcKernelOptions) {
     this.index = options.index;
     const { index, counters } = this;
-    const { home = 0 } = options;
-    const parts = { index, home, counters, table: this.#table } as {
+    const { home = 0, nowMs = () => 0 } = options;
+    const parts = { index, home, counters, table: this.#table, nowMs } as {
       -readonly [part in keyof Parts]: Parts[part];
     };
+    parts.deadlines = new Deadlines();
+    parts.bindWaits = new BindWaits(parts);
     parts.places = new Places(parts, options.network);
     parts.rendezvous = new Rendezvous(parts);
     parts.copies = new Copies(parts);
@@ -112,6 +127,7 @@ export class IpcKernel {
   ): void {
     this.#table.enter(new LocalProcess(endpoint, kind === 'server', owner, privileges, epoch));
     this.#parts.places.directory.set(endpoint, this.index, epoch);
+    this.#parts.bindWaits.placed(endpoint);
   }
 
   isBound(endpoint: Endpoint): boolean {
@@ -124,6 +140,7 @@ export class IpcKernel {
     if (this.#table.arriving.has(endpoint)) this.#parts.migration.rollback(endpoint);
     if (process === undefined) return;
     this.#parts.rendezvous.abandonCall(process);
+    this.#parts.deadlines.clear(process);
     this.#table.leave(process);
     if (this.#parts.places.directory.get(endpoint)?.index === this.index)
       this.#parts.places.directory.forget(endpoint);
@@ -142,12 +159,15 @@ export class IpcKernel {
     }
   }
 
-  /** OK, or why `caller` may not address `to`. */
-  #mayAddress(caller: LocalProcess, to: number): number {
+  /** OK, or why `caller` may not address `to`, a task with a call of this `type`. */
+  #mayAddress(caller: LocalProcess, to: number, type: number): number {
     const { sendTo, kernelCalls } = caller.privileges;
     const slot = slotOf(to);
     if (to === caller.endpoint || slot >= MAX_SLOTS || !isEndpoint(to)) return EBADSRCDST;
-    if (slot < 0) return kernelCalls ? OK : ECALLDENIED;
+    if (slot < 0) {
+      const isAllowed = typeof kernelCalls === 'boolean' ? kernelCalls : kernelCalls.has(type);
+      return isAllowed ? OK : ECALLDENIED;
+    }
     const mode = sendTo === 'all' ? SEND_ALL : sendTo === 'servers' ? SEND_SERVERS : SEND_SET;
     if (mode === SEND_ALL) return OK;
     if (mode === SEND_SERVERS) return slot < FIRST_USER_SLOT ? OK : ECALLDENIED;
@@ -170,36 +190,28 @@ export class IpcKernel {
     if (caller === undefined) return EBADSRCDST;
     let status = this.#mayCall(caller);
     if (status !== OK) return status;
-    status = this.#mayAddress(caller, to);
+    status = this.#mayAddress(caller, to, message.words[1]!);
     if (status !== OK) return status;
     if (data.length > MAX_RIDING_BYTES) return E2BIG;
-    const server = this.#table.find(to);
+    let server = this.#table.find(to);
     caller.callTarget = to;
     caller.callKind = CallKind.Sendrec;
+    caller.relays = 0;
     caller.nextSequence();
-    if (server === undefined || !takesNow(server, from))
-      return this.#parts.rendezvous.suspendCall(caller, message, data);
-    this.counters.localMessages++;
-    message.words[0] = from;
-    caller.phase = Phase.Serving;
-    caller.syncMessage = message;
-    if (server.isServer) {
-      server.isBusy = true;
-      server.owner.onMessage!(to, message, data);
-      server.isBusy = false;
-    } else {
-      this.#parts.rendezvous.complete(server, OK, from, message, data);
-    }
-    // Whatever the server drains now may use its reply buffer again.
-    if (server.isServer && (server.queue.size > 0 || server.notifications.size > 0)) {
-      if (caller.lastData.length > 0) caller.lastData = caller.lastData.slice();
-      this.#parts.rendezvous.drain(server);
-    }
-    if (caller.isDead) return EDEADSRCDST;
-    // (Read anew: the handler has changed it.)
-    if ((caller.phase as Phase) === Phase.Answered) {
-      caller.phase = Phase.Idle;
-      return caller.syncStatus;
+    let riding = data;
+    for (; ; riding = caller.lastData) {
+      if (server === undefined || !takesNow(server, from))
+        return this.#parts.rendezvous.suspendCall(caller, message, riding);
+      this.#serveWithin(caller, server, message, riding);
+      if (caller.isDead) return EDEADSRCDST;
+      // (Read anew: the handler has changed it.)
+      const phase = caller.phase as Phase;
+      if (phase === Phase.Answered) {
+        caller.phase = Phase.Idle;
+        return caller.syncStatus;
+      }
+      if (phase !== Phase.Relayed) break;
+      server = this.#table.find(caller.callTarget);
     }
     if (server.isDead) {
       caller.phase = Phase.Idle;
@@ -210,9 +222,32 @@ export class IpcKernel {
     caller.isVerifying = false;
     caller.sentTo = this.index;
     if (caller.trail.length !== 1 || caller.trail[0] !== this.index) caller.trail = [this.index];
-    caller.callData = NO_BYTES;
+    // It may be given back (putBack), and then has to be sent anew from wherever the caller is by then.
+    caller.callMessage.copyFrom(message);
+    caller.callData = riding.length > 0 ? riding.slice() : NO_BYTES;
     server.owed.set(from, caller.sequence);
     return SUSPENDED;
+  }
+
+  /** The body of a sendrec whose target takes it now: `message` goes in, and the reply comes out in it. */
+  #serveWithin(caller: LocalProcess, server: LocalProcess, message: Message, data: Uint8Array): void {
+    const from = caller.endpoint;
+    this.counters.localMessages++;
+    message.words[0] = from;
+    caller.phase = Phase.Serving;
+    caller.syncMessage = message;
+    if (!server.isServer) {
+      this.#parts.rendezvous.complete(server, OK, from, message, data);
+      return;
+    }
+    server.isBusy = true;
+    server.owner.onMessage!(server.endpoint, message, data);
+    server.isBusy = false;
+    // Whatever the server drains now may use its reply buffer again.
+    if (server.queue.size > 0 || server.notifications.size > 0) {
+      if (caller.lastData.length > 0) caller.lastData = caller.lastData.slice();
+      this.#parts.rendezvous.drain(server);
+    }
   }
 
   /** What rode with the message or reply that the last call of `endpoint` gave; valid until its next call. */
@@ -222,6 +257,18 @@ export class IpcKernel {
 
   /** Sends and waits until it is taken. To one who waits in a sendrec for `from`, it is the reply. */
   send(from: Endpoint, to: Endpoint, message: Message, data: Uint8Array = NO_BYTES): number {
+    return this.#send(CallKind.Send, from, to, message, data);
+  }
+
+  /**
+   * Sends to one who receives at this moment, else ENOTREADY (MINIX sendnb). Of a target elsewhere its kernel decides,
+   * so the call is SUSPENDED for the way there and back.
+   */
+  trySend(from: Endpoint, to: Endpoint, message: Message, data: Uint8Array = NO_BYTES): number {
+    return this.#send(CallKind.TrySend, from, to, message, data);
+  }
+
+  #send(kind: CallKind, from: Endpoint, to: Endpoint, message: Message, data: Uint8Array): number {
     const caller = this.#table.find(from);
     if (caller === undefined) return EBADSRCDST;
     if (!caller.privileges.maySend) return ETRAPDENIED;
@@ -230,11 +277,11 @@ export class IpcKernel {
     if (isServed || caller.owed.has(to)) return this.reply(from, to, message, data);
     let status = this.#mayCall(caller);
     if (status !== OK) return status;
-    status = this.#mayAddress(caller, to);
+    status = this.#mayAddress(caller, to, message.type);
     if (status !== OK) return status;
     if (data.length > MAX_RIDING_BYTES) return E2BIG;
     caller.callTarget = to;
-    caller.callKind = CallKind.Send;
+    caller.callKind = kind;
     caller.nextSequence();
     const target = this.#table.find(to);
     if (target !== undefined && takesNow(target, from)) {
@@ -254,7 +301,7 @@ export class IpcKernel {
     const caller = this.#table.find(from);
     if (caller === undefined) return EBADSRCDST;
     if (!caller.privileges.maySend) return ETRAPDENIED;
-    const status = this.#mayAddress(caller, to);
+    const status = this.#mayAddress(caller, to, message.type);
     if (status !== OK) return status;
     if (!isSystemEndpoint(to)) return EBADSRCDST;
     if (data.length > MAX_RIDING_BYTES) return E2BIG;
@@ -270,6 +317,15 @@ export class IpcKernel {
 
   /** Takes the next message or notification of `source` (or ANY). OK: it is in `message`, its data in lastReplyData. */
   receive(from: Endpoint, source: Endpoint, message: Message): number {
+    return this.#receive(from, source, message, true);
+  }
+
+  /** As receive of what is there already; ENOTREADY when there is nothing. */
+  tryReceive(from: Endpoint, source: Endpoint, message: Message): number {
+    return this.#receive(from, source, message, false);
+  }
+
+  #receive(from: Endpoint, source: Endpoint, message: Message, waits: boolean): number {
     const receiver = this.#table.find(from);
     if (receiver === undefined) return EBADSRCDST;
     if (!receiver.privileges.maySend) return ETRAPDENIED;
@@ -278,20 +334,125 @@ export class IpcKernel {
     if (status !== OK) return status;
     if (source !== ANY && (!isEndpoint(source) || source === from)) return EBADSRCDST;
     if (this.#parts.rendezvous.takeWaiting(receiver, source, message)) return OK;
+    if (!waits) return ENOTREADY;
     if (source !== ANY && isDeadlock(this.#table, receiver, source)) return ELOCKED;
-    receiver.callKind = CallKind.Receive;
-    receiver.callTarget = source;
-    receiver.nextSequence();
-    receiver.trail = [this.index];
-    receiver.refutedIndex = -1;
-    receiver.needsRouting = false;
-    receiver.sentTo = this.index;
-    receiver.phase = Phase.Receiving;
+    this.#begin(receiver, CallKind.Receive, source, Phase.Receiving);
     if (source === ANY) return SUSPENDED;
     const watched = this.#parts.rendezvous.watch(receiver);
     if (watched !== SUSPENDED) receiver.phase = Phase.Idle;
     return watched;
   }
+
+  /** A call that waits without having sent anything. */
+  #begin(caller: LocalProcess, kind: CallKind, target: Endpoint, phase: Phase): void {
+    caller.callKind = kind;
+    caller.callTarget = target;
+    caller.nextSequence();
+    caller.trail = [this.index];
+    caller.refutedIndex = -1;
+    caller.isVerifying = false;
+    caller.needsRouting = false;
+    caller.sentTo = this.index;
+    caller.phase = phase;
+  }
+
+  /**
+   * Waits until `endpoint` is bound, on whatever container (M3-IPC wait4bind); a message sent to it then arrives. One that
+   * has died already is never bound again: give the call a time (limit).
+   */
+  wait4bind(from: Endpoint, endpoint: Endpoint): number {
+    const caller = this.#table.find(from);
+    if (caller === undefined) return EBADSRCDST;
+    const status = this.#mayCall(caller);
+    if (status !== OK) return status;
+    if (!isEndpoint(endpoint)) return EBADSRCDST;
+    this.#begin(caller, CallKind.AwaitBind, endpoint, Phase.Outstanding);
+    const routed = this.#parts.bindWaits.route(caller);
+    if (routed !== SUSPENDED) caller.phase = Phase.Idle;
+    return routed;
+  }
+
+  /** Waits until `endpoint` is dead, or its container is lost (M3-IPC wait4unbind). OK too when it never was. */
+  wait4unbind(from: Endpoint, endpoint: Endpoint): number {
+    const caller = this.#table.find(from);
+    if (caller === undefined) return EBADSRCDST;
+    const status = this.#mayCall(caller);
+    if (status !== OK) return status;
+    if (!isEndpoint(endpoint) || endpoint === from) return EBADSRCDST;
+    this.#begin(caller, CallKind.AwaitUnbind, endpoint, Phase.Receiving);
+    const watched = this.#parts.rendezvous.watch(caller);
+    if (watched === SUSPENDED) return SUSPENDED;
+    caller.phase = Phase.Idle;
+    return watched === EDEADSRCDST ? OK : watched;
+  }
+
+  // ── timed forms ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Gives the present call of `from`, which returned SUSPENDED, this many milliseconds: then it ends with ETIMEDOUT. What
+   * is left of them goes along when it moves. TIMEOUT_FOREVER takes the limit away.
+   */
+  limit(from: Endpoint, timeoutMs: number): number {
+    const caller = this.#table.find(from);
+    if (caller === undefined) return EBADSRCDST;
+    if (caller.isExtracted) return EMIGRATE;
+    if (caller.phase !== Phase.Outstanding && caller.phase !== Phase.Receiving) return ENOTREADY;
+    if (timeoutMs === TIMEOUT_FOREVER) this.#parts.deadlines.clear(caller);
+    else if (timeoutMs >= 0) this.#parts.deadlines.set(caller, this.#parts.nowMs() + timeoutMs);
+    else return EINVAL;
+    return OK;
+  }
+
+  /** send within a time: TIMEOUT_NOWAIT is trySend. */
+  sendWithin(timeoutMs: number, from: Endpoint, to: Endpoint, message: Message, data?: Uint8Array): number {
+    if (timeoutMs === TIMEOUT_NOWAIT) return this.trySend(from, to, message, data);
+    return this.#within(from, timeoutMs, this.send(from, to, message, data));
+  }
+
+  receiveWithin(timeoutMs: number, from: Endpoint, source: Endpoint, message: Message): number {
+    if (timeoutMs === TIMEOUT_NOWAIT) return this.tryReceive(from, source, message);
+    return this.#within(from, timeoutMs, this.receive(from, source, message));
+  }
+
+  /** sendrec within a time, for sending and reply together. With TIMEOUT_NOWAIT only a server here can answer at once. */
+  sendrecWithin(
+    timeoutMs: number,
+    from: Endpoint,
+    to: Endpoint,
+    message: Message,
+    data?: Uint8Array,
+  ): number {
+    const status = this.sendrec(from, to, message, data);
+    if (timeoutMs !== TIMEOUT_NOWAIT || status !== SUSPENDED) return this.#within(from, timeoutMs, status);
+    const caller = this.#table.find(from)!;
+    this.#parts.rendezvous.abandonCall(caller);
+    caller.phase = Phase.Idle;
+    return ENOTREADY;
+  }
+
+  #within(from: Endpoint, timeoutMs: number, status: number): number {
+    if (status === SUSPENDED && timeoutMs !== TIMEOUT_FOREVER) {
+      const limited = this.limit(from, timeoutMs);
+      if (limited !== OK) throw new RangeError(`a timeout of ${timeoutMs} ms`);
+    }
+    return status;
+  }
+
+  /** When expire() has something to do, by the kernel's clock; infinite when no call is timed. */
+  get nextDeadlineMs(): number {
+    return this.#parts.deadlines.nextMs;
+  }
+
+  /** Ends the calls whose time is over. */
+  expire(): void {
+    const nowMs = this.#parts.nowMs();
+    for (let caller = this.#parts.deadlines.due(nowMs); caller !== undefined; ) {
+      this.cancel(caller.endpoint, ETIMEDOUT);
+      caller = this.#parts.deadlines.due(nowMs);
+    }
+  }
+
+  // ── notifications and answers ───────────────────────────────────────────────────────────────────────────────────
 
   /**
    * Sets a bit at `to` that it receives as a message of type NOTIFY_MESSAGE. Never waits; notifications of one
@@ -302,7 +463,7 @@ export class IpcKernel {
     if (from !== HARDWARE) {
       if (source === undefined) return EBADSRCDST;
       if (!source.privileges.maySend) return ETRAPDENIED;
-      const status = this.#mayAddress(source, to);
+      const status = this.#mayAddress(source, to, NOTIFY_MESSAGE);
       if (status !== OK) return status;
     }
     const target = this.#table.find(to);
@@ -353,12 +514,54 @@ export class IpcKernel {
     return OK;
   }
 
+  /**
+   * Hands the request of `caller`, which waits for `from`, on to another server or task: the answer goes straight from
+   * there to the caller, and `from` owes it nothing any more. Never waits. Servers alone may. ELOCKED: handed on too often.
+   */
+  relay(
+    from: Endpoint,
+    caller: Endpoint,
+    to: Endpoint,
+    message: Message,
+    data: Uint8Array = NO_BYTES,
+  ): number {
+    const server = this.#table.find(from);
+    if (server === undefined) return EBADSRCDST;
+    if (!server.isServer || !isServerEndpoint(from)) return ETRAPDENIED;
+    if (!isSystemEndpoint(to)) return EBADSRCDST;
+    const status = this.#mayAddress(server, to, message.type);
+    if (status !== OK) return status;
+    if (data.length > MAX_RIDING_BYTES) return E2BIG;
+    const waiter = this.#table.find(caller);
+    if (waiter !== undefined && waiter.phase === Phase.Serving && waiter.callTarget === from) {
+      if (++waiter.relays > MAX_RELAYS) return ELOCKED;
+      if (waiter.syncMessage !== message) waiter.syncMessage.copyFrom(message);
+      waiter.lastData = data.length > 0 ? data.slice() : NO_BYTES;
+      waiter.callTarget = to;
+      waiter.phase = Phase.Relayed;
+      return OK;
+    }
+    const sequence = server.owed.get(caller);
+    if (sequence === undefined) return this.#parts.places.isKnown(caller) ? ENOTREADY : EDEADSRCDST;
+    if (waiter !== undefined && !awaitsReply(waiter, from, sequence)) return ENOTREADY;
+    server.owed.delete(caller);
+    if (waiter !== undefined && !waiter.isExtracted) {
+      this.#parts.rendezvous.relay(waiter, to, message, data);
+      return OK;
+    }
+    const frame = makeMessageFrame(FrameKind.Relay, 0, from, caller, sequence, server.epoch, message, data);
+    writeWord(frame, HEADER_BYTES, to);
+    if (waiter !== undefined) this.#parts.rendezvous.hold(waiter, this.index, frame);
+    else if (this.#parts.places.transmit(caller, frame) === UNREACHABLE) return EDEADSRCDST;
+    return OK;
+  }
+
   /** Ends a call that returned SUSPENDED, for a signal (EINTR) or a timeout (ETIMEDOUT). */
   cancel(from: Endpoint, status: number = EINTR): number {
     const caller = this.#table.find(from);
     if (caller === undefined) return EBADSRCDST;
     if (caller.isExtracted) return EMIGRATE;
-    if (caller.phase === Phase.Serving) {
+    if (caller.phase === Phase.Serving || caller.phase === Phase.Relayed) {
       caller.syncStatus = status;
       caller.lastData = NO_BYTES;
       caller.phase = Phase.Answered;
@@ -377,11 +580,36 @@ export class IpcKernel {
    * @returns the grant's id (> 0), or a negative status.
    */
   grantDirect(owner: Endpoint, to: Endpoint, memory: GrantMemory, access: number): number {
-    return this.#parts.copies.grantDirect(owner, to, memory, access);
+    return this.#grants.direct(owner, to, memory, access);
+  }
+
+  /** Hands on to `to` what `from` has granted to `owner`. It ends with that grant, with this one, and with `owner`. */
+  grantIndirect(owner: Endpoint, to: Endpoint, from: Endpoint, grant: number, access: number): number {
+    return this.#grants.indirect(owner, to, from, grant, access);
+  }
+
+  /**
+   * Opens `length` bytes from `offset` of the memory of `subject`, which need not know (MINIX: VFS, to drivers). Only for
+   * servers whose privileges say so, of processes whose owner gives their memory (Owner.grantMemory).
+   */
+  grantMagic(
+    owner: Endpoint,
+    to: Endpoint,
+    subject: Endpoint,
+    offset: number,
+    length: number,
+    access: number,
+  ): number {
+    return this.#grants.magic(owner, to, subject, offset, length, access);
   }
 
   revoke(owner: Endpoint, id: number): number {
-    return this.#parts.copies.revoke(owner, id);
+    return this.#grants.revoke(owner, id);
+  }
+
+  /** Several copies as one (MINIX vsafecopy): `done` gets OK, or the first failure once all that were begun have ended. */
+  vsafecopy(by: Endpoint, vector: readonly CopyElement[], done: CopyDone): number {
+    return this.#parts.copies.copyVector(by, vector, done);
   }
 
   /** Fills `target` from the grant. OK: done. SUSPENDED: done(status) says when; `target` is the kernel's until then. */
@@ -416,7 +644,9 @@ export class IpcKernel {
    * @returns false when a place as new or newer is known; it stays.
    */
   setLocation(endpoint: Endpoint, index: number, epoch: number): boolean {
-    return this.#parts.places.setLocation(endpoint, index, epoch);
+    const isNew = this.#parts.places.setLocation(endpoint, index, epoch);
+    if (isNew) this.#parts.bindWaits.placed(endpoint);
+    return isNew;
   }
 
   /** (home) The endpoint is dead; questions for it are answered so. */
@@ -510,6 +740,15 @@ export class IpcKernel {
   /** They take what has come meanwhile, in order. */
   resumeServers(): void {
     this.#parts.homeChange.resumeServers();
+  }
+
+  /**
+   * A server gives a call back that it has taken and not answered, without having done anything of it: it waits in the
+   * queue as if it had never been taken, and goes where the server goes. Only while servers are paused.
+   * @returns false when nobody waits for an answer any more.
+   */
+  putBack(server: Endpoint, caller: Endpoint, message: Message, data: Uint8Array): boolean {
+    return this.#parts.homeChange.putBack(server, caller, message, data);
   }
 
   /** Calls that the servers bound here have taken and not answered. */

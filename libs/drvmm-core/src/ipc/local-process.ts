@@ -1,6 +1,7 @@
 import type { Endpoint } from './endpoint.js';
+import type { Grant } from './grants.js';
 import { Message } from './message.js';
-import type { GrantMemory, Owner } from './owner.js';
+import type { Owner } from './owner.js';
 import type { Privileges } from './privileges.js';
 
 export enum Phase {
@@ -14,12 +15,19 @@ export enum Phase {
   Receiving = 4,
   /** The call ended while the process was frozen; it is told when it thaws. */
   Ended = 5,
+  /** As Serving, and the server has handed the request on. */
+  Relayed = 6,
 }
 
 export enum CallKind {
   Send = 1,
   Sendrec = 2,
   Receive = 3,
+  /** A send that is taken at once or not at all. */
+  TrySend = 4,
+  AwaitBind = 5,
+  /** In phase Receiving, and takes no message. */
+  AwaitUnbind = 6,
 }
 
 /** Where a call was sent to: to be found out. */
@@ -34,12 +42,6 @@ export interface Waiting {
   /** A local sender's own copy of its call, or a copy made of the frame. */
   message: Message;
   data: Uint8Array;
-}
-
-export interface Grant {
-  to: Endpoint;
-  access: number;
-  memory: GrantMemory;
 }
 
 export interface HeldFrame {
@@ -94,6 +96,11 @@ export class LocalProcess {
   lastData: Uint8Array = NO_BYTES;
   /** What is handed to the owner. */
   readonly inbox = new Message();
+  /** When the present call ends with ETIMEDOUT, by the kernel's clock; and its place among the deadlines, or -1. */
+  deadlineMs = Number.POSITIVE_INFINITY;
+  deadlineAt = -1;
+  /** How often the present request was handed on. */
+  relays = 0;
   endStatus = 0;
   endData: Uint8Array = NO_BYTES;
 
@@ -115,6 +122,7 @@ export class LocalProcess {
   receivesFrom(source: number, any: number): boolean {
     return (
       this.phase === Phase.Receiving &&
+      this.callKind === CallKind.Receive &&
       !this.isFrozen &&
       (this.callTarget === any || this.callTarget === source)
     );

@@ -1,7 +1,7 @@
 import { type Endpoint, isSystemEndpoint } from './endpoint.js';
 import { EDEADSRCDST } from './errors.js';
-import { FINAL, FrameKind, kindOf, makeFrame } from './frame.js';
-import { LOCATING, type LocalProcess, Phase } from './local-process.js';
+import { FINAL, FrameKind, isServed, kindOf, makeFrame } from './frame.js';
+import { CallKind, LOCATING, type LocalProcess, Phase } from './local-process.js';
 import type { Moved } from './migration.js';
 import type { Parts } from './parts.js';
 
@@ -67,7 +67,7 @@ export class Losses {
   /** The loss of a container may have ended the call of a process that is packed already: it is told where it wakes. */
   #holdLoss(caller: LocalProcess): void {
     const { callTarget, endpoint, sequence } = caller;
-    if (caller.held.some((h) => kindOf(h.frame) === FrameKind.Reply)) return;
+    if (caller.held.some((h) => isServed(kindOf(h.frame)))) return;
     this.#parts.rendezvous.hold(
       caller,
       this.#parts.index,
@@ -98,6 +98,10 @@ export class Losses {
 
   /** The container that a call was sent to is lost. Had the partner moved away before, the call may live on there. */
   verify(caller: LocalProcess): void {
+    if (caller.callKind === CallKind.AwaitBind) {
+      this.#parts.rendezvous.reroute(caller);
+      return;
+    }
     const target = caller.callTarget;
     if (isSystemEndpoint(target)) {
       this.#parts.rendezvous.fail(caller);
@@ -129,6 +133,10 @@ export class Losses {
 
   /** Asks the partner's kernel whether the call waits there. */
   probe(caller: LocalProcess, isFinal: boolean): void {
+    if (caller.callKind === CallKind.AwaitBind) {
+      this.#parts.rendezvous.reroute(caller);
+      return;
+    }
     const { endpoint, callTarget, sequence, epoch, sentTo } = caller;
     if (caller.phase === Phase.Receiving) return;
     if (sentTo === this.#parts.index) {
@@ -151,6 +159,6 @@ export class Losses {
 /** Frames of a lost container say nothing any more, besides a reply, which was given. */
 function forgetHeld(process: LocalProcess, peer: number): void {
   if (process.held.length === 0) return;
-  process.held = process.held.filter((h) => h.peer !== peer || kindOf(h.frame) === FrameKind.Reply);
+  process.held = process.held.filter((h) => h.peer !== peer || isServed(kindOf(h.frame)));
   for (const held of process.held) if (held.peer === peer) held.peer = LOST;
 }

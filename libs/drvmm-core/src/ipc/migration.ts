@@ -1,7 +1,7 @@
 import { ANY, type Endpoint, formatEndpoint, isSystemEndpoint } from './endpoint.js';
 import { EAGAIN, EBUSY, EDEADSRCDST, EINVAL, EMIGRATE, ENOTBIND, EONCOPY, ESLOTUSED, OK } from './errors.js';
-import { FrameKind, kindOf, makeFrame, sourceOf } from './frame.js';
-import { LOCATING, LocalProcess, NO_BYTES, Phase } from './local-process.js';
+import { FrameKind, isServed, kindOf, makeFrame, sourceOf } from './frame.js';
+import { CallKind, LOCATING, LocalProcess, NO_BYTES, Phase } from './local-process.js';
 import { LOST } from './losses.js';
 import { Message } from './message.js';
 import type { Owner } from './owner.js';
@@ -39,7 +39,7 @@ export class Migration {
     if (process === undefined) return ENOTBIND;
     if (process.isServer) return EINVAL;
     if (process.isFrozen) return EMIGRATE;
-    if (process.phase === Phase.Serving || process.phase === Phase.Answered) return EBUSY;
+    if (PHASE_NAMES[process.phase] === undefined) return EBUSY;
     if (process.copies > 0) return EONCOPY;
     if (process.trail.length >= MAX_TRAIL && process.phase === Phase.Outstanding) return EAGAIN;
     process.isFrozen = true;
@@ -49,9 +49,12 @@ export class Migration {
   extract(endpoint: Endpoint): Uint8Array {
     const process = this.#mustBeFrozen(endpoint);
     process.isExtracted = true;
+    // It does not end here any more; the time that is left goes along.
+    this.#parts.deadlines.drop(process);
     const isCall = process.phase === Phase.Outstanding || process.phase === Phase.Receiving;
     const callData = process.phase === Phase.Outstanding ? process.callData : NO_BYTES;
     const endData = process.phase === Phase.Ended ? process.endData : NO_BYTES;
+    const grants = [...process.grants];
     const base64 = (message: Message) => Buffer.from(message.bytes).toString('base64');
     return packState(
       {
@@ -63,9 +66,15 @@ export class Migration {
         nextGrant: process.nextGrant,
         notifications: [...process.notifications],
         owed: [...process.owed],
-        grants: [...process.grants].map(([id, g]) => [id, g.to, g.access, g.memory.offset, g.memory.length]),
+        grants: grants.flatMap(([id, g]) =>
+          'memory' in g ? [[id, g.to, g.access, g.memory.offset, g.memory.length]] : [],
+        ),
+        indirectGrants: grants.flatMap(([id, g]) =>
+          'from' in g ? [[id, g.to, g.access, g.from, g.grant]] : [],
+        ),
         phase: PHASE_NAMES[process.phase] ?? 'idle',
         callKind: process.callKind,
+        leftMs: Math.max(0, process.deadlineMs - this.#parts.nowMs()),
         callTarget: process.callTarget,
         sentTo: process.needsRouting ? LOCATING : process.sentTo,
         trail: isCall ? process.trail : [],
@@ -95,8 +104,11 @@ export class Migration {
       const memory = owner.grantMemory?.(endpoint, offset, length);
       if (memory !== undefined) process.grants.set(id, { to: to as Endpoint, access, memory });
     }
+    for (const [id, to, access, from, grant] of header.indirectGrants)
+      process.grants.set(id, { to: to as Endpoint, access, from: from as Endpoint, grant });
     process.phase = PHASES[header.phase];
     process.callKind = header.callKind;
+    process.deadlineMs = this.#parts.nowMs() + (header.leftMs ?? Number.POSITIVE_INFINITY);
     process.callTarget = header.callTarget as Endpoint;
     process.callMessage.bytes.set(Buffer.from(header.message, 'base64').subarray(0, 64));
     process.inbox.bytes.set(Buffer.from(header.inbox, 'base64').subarray(0, 64));
@@ -122,6 +134,7 @@ export class Migration {
     process.epoch = epoch;
     this.moved.delete(endpoint);
     this.#parts.places.directory.set(endpoint, this.#parts.index, epoch);
+    this.#parts.bindWaits.placed(endpoint);
     this.#thaw(process);
   }
 
@@ -151,6 +164,7 @@ export class Migration {
 
   commitAway(endpoint: Endpoint, to: number, epoch: number): void {
     const process = this.#mustBeFrozen(endpoint);
+    this.#parts.deadlines.clear(process);
     this.#parts.table.leave(process);
     this.#parts.places.directory.set(endpoint, to, epoch);
     if (this.moved.size >= MAX_MOVED) {
@@ -196,6 +210,7 @@ export class Migration {
     if (process.trail.some((index) => index !== this.#parts.index && !this.#parts.places.up.has(index)))
       process.mustVerify = true;
     if (process.isVerifying) process.mustVerify = true;
+    if (process.deadlineMs < Number.POSITIVE_INFINITY) this.#parts.deadlines.set(process, process.deadlineMs);
     const { held, endpoint } = process;
     process.held = [];
     for (const { peer, frame } of held) this.#redeliver(peer, frame);
@@ -205,6 +220,7 @@ export class Migration {
       const data = process.endData;
       process.endData = NO_BYTES;
       process.phase = Phase.Idle;
+      this.#parts.deadlines.clear(process);
       process.lastData = data;
       process.owner.onComplete?.(endpoint, process.endStatus, process.inbox, data);
     } else if (process.phase === Phase.Outstanding) {
@@ -230,7 +246,8 @@ export class Migration {
 
   #resumeReceive(process: LocalProcess): void {
     const source = process.callTarget;
-    if (this.#parts.rendezvous.takeWaiting(process, source, process.inbox)) {
+    const receives = process.callKind === CallKind.Receive;
+    if (receives && this.#parts.rendezvous.takeWaiting(process, source, process.inbox)) {
       this.#parts.rendezvous.complete(process, OK, process.inbox.words[0]!, process.inbox, process.lastData);
     } else if (source !== ANY) {
       process.needsRouting = false;
@@ -251,12 +268,13 @@ export class Migration {
   #passOn(process: LocalProcess, peer: number, frame: Uint8Array, to: number, epoch: number): void {
     switch (kindOf(frame)) {
       case FrameKind.Reply:
+      case FrameKind.Relay:
       case FrameKind.Notify:
         if (peer === this.#parts.index) {
           if (this.#parts.places.up.has(to)) this.#parts.places.emit(to, frame);
         } else if (peer !== LOST) {
           this.#parts.delivery.returnFrame(peer, frame, to, epoch);
-        } else if (kindOf(frame) === FrameKind.Reply) {
+        } else if (isServed(kindOf(frame))) {
           // The answer's container is lost since; its caller must hear of that.
           if (this.#parts.places.up.has(to)) {
             this.#parts.losses.tellLost(to, process.endpoint, {

@@ -1,4 +1,6 @@
+import type { BindWaits } from './bind-waits.js';
 import type { Copies } from './copies.js';
+import type { Deadlines } from './deadlines.js';
 import type { Delivery } from './delivery.js';
 import type { HomeChange } from './home-change.js';
 import type { Losses } from './losses.js';
@@ -20,6 +22,10 @@ export interface Parts {
   readonly index: number;
   /** The container that has the servers and the authoritative directory, as far as is known here. */
   home: number;
+  readonly bindWaits: BindWaits;
+  readonly deadlines: Deadlines;
+  /** A clock that never goes back; only differences of it are used. */
+  readonly nowMs: () => number;
   readonly homeChange: HomeChange;
   readonly counters: IpcCounters;
   readonly table: ProcessTable;

@@ -4,8 +4,12 @@ export interface Privileges {
   readonly sendTo: 'all' | 'servers' | ReadonlySet<number>;
   /** send, receive, notify and post too, and not only sendrec. */
   readonly maySend: boolean;
-  /** May address tasks (SYSTASK). */
-  readonly kernelCalls: boolean;
+  /** May address tasks (SYSTASK): not at all, with any call, or with the calls (message types) of the set. */
+  readonly kernelCalls: boolean | ReadonlySet<number>;
+  /** To whom it may give grants; everybody when it is not said. */
+  readonly grantTo?: 'all' | 'servers' | ReadonlySet<number>;
+  /** May grant the memory of other processes (MINIX: VFS alone). Believed of servers. */
+  readonly mayGrantOthers?: boolean;
 }
 
 /** The default of user slots: sendrec to servers, nothing else. */

@@ -21,8 +21,14 @@ const StateHeader = z.object({
   grants: z
     .array(z.tuple([unsigned, word, z.int().min(0).max(3), z.number().min(0), z.number().min(0)]))
     .max(65_536),
+  indirectGrants: z
+    .array(z.tuple([unsigned, word, z.int().min(0).max(3), word, unsigned]))
+    .max(65_536)
+    .default([]),
   phase: z.enum(['idle', 'outstanding', 'receiving', 'ended']),
-  callKind: z.int().min(1).max(3),
+  callKind: z.int().min(1).max(6),
+  /** Until a timed call ends; null or not there: it is not timed. */
+  leftMs: z.number().min(0).nullish(),
   callTarget: word,
   sentTo: z.int().min(-1).max(1023),
   trail: z.array(z.int().min(0).max(1023)).max(16),

@@ -1,6 +1,6 @@
 import { isDeadlock } from './deadlock.js';
 import { ANY, type Endpoint, isSystemEndpoint } from './endpoint.js';
-import { EAGAIN, EDEADSRCDST, ELOCKED, EMIGRATE, ENOTBIND, OK, SUSPENDED } from './errors.js';
+import { EAGAIN, EDEADSRCDST, ELOCKED, EMIGRATE, ENOTBIND, ENOTREADY, OK, SUSPENDED } from './errors.js';
 import {
   EXPECTS_REPLY,
   FrameKind,
@@ -8,6 +8,7 @@ import {
   MESSAGE_END,
   makeFrame,
   makeMessageFrame,
+  NONBLOCKING,
   sequenceOf,
   sourceOf,
 } from './frame.js';
@@ -21,6 +22,8 @@ import { UNREACHABLE } from './places.js';
 const MAX_WAITING_POSTS = 4_096;
 /** Frames held for a process that is being moved: a reply, copies, and one notification per source. */
 const MAX_HELD_FRAMES = 4_096;
+/** Servers that hand one request on to each other more often than this go in a circle. */
+export const MAX_RELAYS = 16;
 
 /** The message of a call that ended without one. */
 export const NOTHING = new Message();
@@ -54,13 +57,29 @@ export class Rendezvous {
     return status;
   }
 
+  /** A server here or elsewhere has handed the request of `caller` on: its own kernel, this one, brings it there. */
+  relay(caller: LocalProcess, to: Endpoint, message: Message, data: Uint8Array): void {
+    if (++caller.relays > MAX_RELAYS) {
+      this.complete(caller, ELOCKED, caller.callTarget, NOTHING, NO_BYTES);
+      return;
+    }
+    caller.callTarget = to;
+    caller.callMessage.copyFrom(message);
+    caller.callMessage.words[0] = caller.endpoint;
+    caller.callData = data.length > 0 ? data.slice() : NO_BYTES;
+    caller.isVerifying = false;
+    caller.refutedIndex = -1;
+    this.reroute(caller);
+  }
+
   /** Brings an outstanding call to where its target is. SUSPENDED: it waits there, or was handed over. */
   #route(caller: LocalProcess): number {
+    if (caller.callKind === CallKind.AwaitBind) return this.#parts.bindWaits.route(caller);
     const to = caller.callTarget;
     const target = this.#parts.table.find(to);
     const expectsReply = caller.callKind === CallKind.Sendrec;
     if (target === undefined) {
-      const flags = expectsReply ? EXPECTS_REPLY : 0;
+      const flags = expectsReply ? EXPECTS_REPLY : caller.callKind === CallKind.TrySend ? NONBLOCKING : 0;
       const { endpoint, sequence, epoch, callMessage, callData } = caller;
       const frame = makeMessageFrame(
         FrameKind.Send,
@@ -86,6 +105,7 @@ export class Rendezvous {
       if (!expectsReply) this.settle(to, endpoint, sequence, OK);
       return SUSPENDED;
     }
+    if (caller.callKind === CallKind.TrySend) return ENOTREADY;
     if (isDeadlock(this.#parts.table, caller, to)) return ELOCKED;
     target.queue.set(caller.endpoint, {
       source: caller.endpoint,
@@ -269,6 +289,8 @@ export class Rendezvous {
     process.callData = NO_BYTES;
     process.needsRouting = false;
     process.isVerifying = false;
+    if (process.deadlineAt >= 0) this.#parts.deadlines.clear(process);
+    if (process.callKind === CallKind.AwaitUnbind && status === EDEADSRCDST) status = OK;
     if (process.isFrozen) {
       process.phase = Phase.Ended;
       process.endStatus = status;
@@ -320,6 +342,7 @@ export class Rendezvous {
   abandonCall(caller: LocalProcess): void {
     if (caller.phase !== Phase.Outstanding && caller.phase !== Phase.Receiving) return;
     const { endpoint, callTarget, sequence } = caller;
+    if (caller.callKind === CallKind.AwaitBind) this.#parts.bindWaits.forget(endpoint, sequence);
     const target = this.#parts.table.find(callTarget);
     if (target !== undefined) {
       target.watchers.delete(endpoint);
@@ -365,9 +388,13 @@ export class Rendezvous {
   ): void {
     if (caller.phase !== Phase.Outstanding && caller.phase !== Phase.Receiving) return;
     if (caller.sequence !== sequence || caller.callTarget !== target) return;
+    if (caller.callKind === CallKind.AwaitBind) {
+      this.#parts.bindWaits.answered(caller, status, hintIndex, hintEpoch, peer);
+      return;
+    }
     if (status !== EMIGRATE && status !== ENOTBIND) {
       // A request ends well by its reply alone.
-      if (status === OK && caller.callKind !== CallKind.Send) return;
+      if (status === OK && caller.callKind !== CallKind.Send && caller.callKind !== CallKind.TrySend) return;
       const queue = this.#parts.table.find(target)?.queue;
       if (queue?.get(caller.endpoint)?.sequence === sequence) queue.delete(caller.endpoint);
       this.complete(caller, status > 0 ? EDEADSRCDST : status, target, NOTHING, NO_BYTES);
