@@ -10,6 +10,7 @@ import type {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
 import { PlannerLoop } from '../../apps/api/src/plans/planner-loop.js';
+import { Lending } from '../../apps/api/src/reconfigure/lending.js';
 import { ScheduleClock } from '../../apps/api/src/schedules/schedule-clock.js';
 import { SchedulesService } from '../../apps/api/src/schedules/schedules.service.js';
 import type { AgentPeer } from '../support/agent-peer.js';
@@ -37,9 +38,10 @@ beforeAll(async () => {
   database = cluster.database;
   tenantId = await cluster.tenant('physics');
   admin = await cluster.token('supra-admin');
-  // What is due and what is planned is looked at when a test says so, at the time that it says.
+  // What is due, what is planned and what is lent is looked at when a test says so, at the time that it says.
   await api.app.get(ScheduleClock, { strict: false }).stop();
   await api.app.get(PlannerLoop, { strict: false }).stop();
+  await api.app.get(Lending, { strict: false }).stop();
 });
 
 afterAll(async () => {
@@ -167,12 +169,16 @@ describe('consolidation', () => {
 });
 
 describe('reallocation', () => {
-  test('lends what is free to who wants more, within its ceiling, and takes back what is idle', async () => {
+  test('leaves CPU to lending while that is on, and else lends what is free to who wants more, up to its ceiling', async () => {
     const id = await drvm('aula', 1, 512, ['node1']);
     await database.unrestricted.slice.updateMany({ where: { drvmId: id }, data: { ceilingCpuMilli: 3_000 } });
     for (const pid of [1, 2, 3, 4]) guests.run(id, pid, 'node1', { cpuMs: 0 });
-    // Else it would be lending's to take back what it does not use.
-    nodes[0]!.wantsCpu.set(id, 4_000);
+    const left = await plan({ kind: 'reallocate' });
+    expect(left.steps).toEqual([]);
+    expect(left.rejected).toContainEqual(
+      expect.objectContaining({ what: 'aula@node1', rule: 'lending', advice: expect.anything() }),
+    );
+    await rest('PUT', 'settings/lending.enabled', { value: false });
     const made = await plan({ kind: 'reallocate' });
     expect(made.steps).toEqual([
       expect.objectContaining({
@@ -189,6 +195,7 @@ describe('reallocation', () => {
     expect(limits.cpuMilli).toBe(3_000);
     expect(outcomeOf(done).resized).toEqual([expect.objectContaining({ drvm: 'aula', node: 'node1' })]);
     expect(await given()).toEqual({ aula: { node1: 1 } });
+    await rest('DELETE', 'settings/lending.enabled');
   });
 });
 

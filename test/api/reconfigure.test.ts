@@ -1,4 +1,5 @@
 import {
+  type ClusterPlanView,
   type ContainerSpec,
   type DrvmView,
   DrvsError,
@@ -10,6 +11,7 @@ import {
 } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
+import { Lending } from '../../apps/api/src/reconfigure/lending.js';
 import { SliceChanges } from '../../apps/api/src/reconfigure/slice-changes.js';
 import { AgentPeer } from '../support/agent-peer.js';
 import { type ApiAnswer, ApiClient, startApi, type TestApi } from '../support/api.js';
@@ -453,6 +455,39 @@ describe('lending', () => {
     await until('it holds what is guaranteed', () => limitsOf(one!, drvm)?.cpuMilli === 1000);
     expect(await loans()).toEqual([]);
     (await api.admin.send('DELETE', '/settings/lending.enabled')).expect(200);
+  });
+
+  test('has given back what it lent when it is off, and what plans lend then is not its to take back', async () => {
+    const [one] = await nodes('node1');
+    const drvm = await create({ cpu: 1, nodes: 1 });
+    await ended((await ask({ ceiling: { cpu: 3 } })).expect(202));
+    processes = [5, 6, 7, 8].map((pid) => row(pid, 'node1'));
+    const reallocate = async () =>
+      (await api.admin.post<ClusterPlanView>('/plans', { kind: 'reallocate' })).expect(201);
+    const setLending = async (value: boolean) => {
+      (await api.admin.send('PUT', '/settings/lending.enabled', { value })).expect(200);
+      // The round under way may have begun before.
+      for (let round = 0; round < 3; round++) await api.app.get(Lending, { strict: false }).now();
+    };
+    expect(await reallocate()).toMatchObject({
+      steps: [],
+      rejected: [{ what: 'fisica@node1', rule: 'lending', when: 'not-now' }],
+    });
+    await setLending(false);
+    const { id, steps } = await reallocate();
+    expect(steps).toMatchObject([{ action: 'resize-slice', before: { cpu: 1 }, after: { cpu: 3 } }]);
+    const operation = (await api.admin.post<OperationView>(`/plans/${id}/apply`)).expect(202);
+    expect(await ended(operation)).toMatchObject({ state: 'succeeded' });
+    await setLending(false);
+    expect(limitsOf(one!, drvm)?.cpuMilli).toBe(3000);
+    expect(await loans()).toMatchObject([{ side: 'borrows', cpu: 2 }]);
+    // Lending takes it over when it is on, and gives it back when it is off again.
+    await setLending(true);
+    await setLending(false);
+    await until('it holds what is guaranteed', () => limitsOf(one!, drvm)?.cpuMilli === 1000);
+    expect(await loans()).toEqual([]);
+    (await api.admin.send('DELETE', '/settings/lending.enabled')).expect(200);
+    await ledgerAddsUp();
   });
 });
 

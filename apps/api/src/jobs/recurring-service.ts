@@ -13,6 +13,11 @@ export abstract class RecurringService implements OnApplicationBootstrap, Before
     return this.stop();
   }
 
+  /** A round at once, or the end of the one that is under way. Does not throw. */
+  now(): Promise<void> {
+    return this.rounds.now();
+  }
+
   /** It does no more by itself; resolves when what is under way has ended. */
   stop(): Promise<void> {
     return this.rounds.stop();

@@ -16,6 +16,8 @@ const ORPHAN_MS = 60_000;
 /** An agent that does not take a limit in this time gets it with its next report. */
 const UPDATE_TIMEOUT_MS = 3_000;
 const LOCK = 'drvs.lending';
+/** In the ledger while there may be loans of CPU that are lending's to take back. */
+const LENDS = 'lending.lends';
 
 interface LendingRow {
   id: string;
@@ -43,6 +45,9 @@ class Overtaken extends Error {}
  * at what is used every LOOK_EVERY_MS and changes what slices hold in the ledger, where the database refuses that more is
  * held of a node than it has. The containers get their new limits at once over the channels that this process holds;
  * the others get them with the next report of their node (Reconciliation).
+ *
+ * What is held of CPU has one master: this, while lending is on. Switched off, it takes back what was lent, once, and
+ * from then on leaves to plans what is held.
  */
 @Injectable()
 export class Lending extends RecurringService {
@@ -54,6 +59,7 @@ export class Lending extends RecurringService {
     ({ message }) => this.#logger.warn(message),
   );
   #orphansAt = 0;
+  #isMarked = false;
 
   constructor(
     private readonly database: Database,
@@ -82,6 +88,14 @@ export class Lending extends RecurringService {
       });
     }
     const isOn = await this.settings.get('lending.enabled');
+    if (isOn) await this.#mark();
+    else if (!(await this.#mayHaveLent())) return;
+    const hasChanged = await this.#change(isOn, now, signal);
+    if (!isOn && !hasChanged) await this.#unmark();
+  }
+
+  /** False when everybody holds what they should. */
+  async #change(isOn: boolean, now: number, signal: AbortSignal): Promise<boolean> {
     const rows = await this.#rows(isOn);
     this.#watchIdle(rows, now);
     const slices = rows.map((row) => sliceOf(row, isOn, this.#idleSince.get(row.id) ?? null));
@@ -92,6 +106,23 @@ export class Lending extends RecurringService {
       signal.throwIfAborted();
       if (await this.#write(nodeId, changes, byId)) await this.#push(nodeId, changes, byId);
     }
+    return plan.length > 0;
+  }
+
+  async #mark(): Promise<void> {
+    if (this.#isMarked) return;
+    const row = { key: LENDS, value: true };
+    await this.database.unrestricted.setting.upsert({ where: { key: LENDS }, create: row, update: row });
+    this.#isMarked = true;
+  }
+
+  async #unmark(): Promise<void> {
+    this.#isMarked = false;
+    await this.database.unrestricted.setting.deleteMany({ where: { key: LENDS } });
+  }
+
+  async #mayHaveLent(): Promise<boolean> {
+    return this.#isMarked || (await this.database.unrestricted.setting.count({ where: { key: LENDS } })) > 0;
   }
 
   /** Of nodes that are up: all slices where somebody may borrow, or has; nobody else is concerned. */

@@ -36,6 +36,7 @@ export type RejectionRule =
   | 'not-fenced'
   | 'at-ceiling'
   | 'nothing-to-lend'
+  | 'lending'
   | 'not-up'
   | 'surge-limit'
   | 'moved-on'
@@ -64,6 +65,7 @@ const RULE_WORDS: Record<RejectionRule, string> = {
   'not-fenced': 'it is not proven that the node has stopped',
   'at-ceiling': 'it holds all that its ceiling allows',
   'nothing-to-lend': 'nobody on its node holds more than needed',
+  lending: 'lending decides what is held of CPU for as long as it is on',
   'not-up': 'it is not up, or takes nothing new',
   'surge-limit': 'enough nodes are switched at once',
   'moved-on': 'it has gone elsewhere, or was changed, since',
@@ -92,6 +94,7 @@ const ADVICE: Partial<Record<RejectionRule, string>> = {
   'failed-to-wake': 'look at the node, then clear the mark (`drvs node power`)',
   'not-fenced': 'cut its power, or confirm that it is off',
   'at-ceiling': 'raise its ceiling (`drvs drvm resize`)',
+  lending: 'switch lending off (`drvs policy lending off`), if plans are to lend CPU',
   'minimum-nodes': 'lower power.nodesMin (`drvs policy set`)',
   headroom: 'lower power.headroomKept (`drvs policy set`)',
   'not-up': 'open or start a node',

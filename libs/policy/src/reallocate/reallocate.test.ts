@@ -57,6 +57,31 @@ describe('reallocation', () => {
     ]);
   });
 
+  it('leaves CPU to whoever else lends it, says so, and lends memory all the same', () => {
+    const snapshot = aCluster(
+      [aNode('a')],
+      [
+        { ...idle, drvm: 'sleepy', held: 3000, wants: [100] },
+        { ...idle, drvm: 'needy', ceiling: 2800, wants: [5000] },
+      ],
+    );
+    const needy = snapshot.slices[1]!;
+    needy.ceiling = { ...needy.ceiling, memoryMiB: 2048 };
+    needy.wanted = { ...needy.wanted, memoryMiB: 1500 };
+    const { steps, rejected } = planReallocation(inputFor(snapshot), false);
+    expect(steps).toEqual([
+      expect.objectContaining({
+        drvm: 'needy',
+        before: expect.objectContaining({ cpuMilli: 1000, memoryMiB: 1024 }),
+        after: expect.objectContaining({ cpuMilli: 1000, memoryMiB: 1664 }),
+      }),
+    ]);
+    expect(rejected).toEqual([
+      expect.objectContaining({ what: 'sleepy@a', rule: 'lending', when: 'not-now' }),
+      expect.objectContaining({ what: 'needy@a', rule: 'lending', when: 'not-now' }),
+    ]);
+  });
+
   it('names who goes without', () => {
     const snapshot = aCluster(
       [aNode('a')],

@@ -28,8 +28,9 @@ const ROUNDS_MAX = 16;
  * Ghodsi et al. 2011, over what is held above guarantees), also at the cost of who has borrowed more; but only as
  * long as it then has not more than the other, so two can never take from each other in turn. No slice falls below
  * its guarantee, or below the memory that it uses; all that is given back comes before all that is given.
+ * @param lendsCpu false where somebody else decides what is held of CPU (see planLending): it stays as it is
  */
-export function planReallocation(input: PlanInput): Plan {
+export function planReallocation(input: PlanInput, lendsCpu = true): Plan {
   const { snapshot, policy } = input;
   const ledger = new Ledger(snapshot, { moves: false });
   const shares = new BorrowedShares(ledger);
@@ -42,7 +43,7 @@ export function planReallocation(input: PlanInput): Plan {
     isChanging = false;
     for (const node of nodes) {
       if (ledger.slicesOn[node].length === 0) continue;
-      for (const c of LENT) {
+      for (const c of lendsCpu ? LENT : [MEMORY]) {
         const market = { ledger, policy, needs, shares, node, c, ceded };
         if (giveBack(market) || lend(market) || cede(market)) isChanging = true;
       }
@@ -70,7 +71,7 @@ export function planReallocation(input: PlanInput): Plan {
       if (!sameAmounts(less, after)) steps.push(resize(ledger, slice, less, after, 'needs-more'));
     }
   }
-  sayWhoGoesWithout(ledger, needs, before, policy, rejections);
+  sayWhoGoesWithout(ledger, needs, before, policy, lendsCpu, rejections);
   return completePlan('reallocate', input, steps, rejections);
 }
 
@@ -212,13 +213,18 @@ function sayWhoGoesWithout(
   needs: Float64Array,
   before: Float64Array,
   policy: PlannerPolicy,
+  lendsCpu: boolean,
   rejections: Rejections,
 ): void {
   for (let slice = 0; slice < ledger.sliceNode.length; slice++) {
     if (ledger.nodes[ledger.sliceNode[slice]].state !== 'up') continue;
     for (const c of LENT) {
       const at = slice * CLASS_COUNT + c;
-      if (needs[at] - ledger.sliceHeld[at] >= stepOf(policy, c)) {
+      if (c === CPU && !lendsCpu) {
+        const missing = needs[at] - ledger.sliceHeld[at];
+        if (Math.abs(missing) >= stepOf(policy, c))
+          rejections.add(sliceName(ledger, slice), 'lending', '', { missing });
+      } else if (needs[at] - ledger.sliceHeld[at] >= stepOf(policy, c)) {
         rejections.add(sliceName(ledger, slice), 'nothing-to-lend', '', {
           missing: needs[at] - ledger.sliceHeld[at],
         });
