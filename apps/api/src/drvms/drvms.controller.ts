@@ -1,24 +1,16 @@
-import type { DrvmView, OperationView, Page, WaitingView } from '@drvs/contracts';
+import type { DrvmView, OperationView, Page } from '@drvs/contracts';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
 import { IfMatch } from '../http/etag.js';
 import { ZodPipe } from '../http/zod.pipe.js';
-import {
-  DrvmAnswer,
-  DrvmBatchAnswer,
-  DrvmOperationAnswer,
-  OperationAnswer,
-  PlanAnswer,
-  type PlanView,
-  pageAnswer,
-} from '../openapi/answers.js';
+import { DrvmAnswer, DrvmBatchAnswer, OperationAnswer, pageAnswer } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
-import { WaitingAnswer } from '../openapi/inventory-answers.js';
 import { FROM_LEDGER } from '../openapi/problems.js';
+import { answerCreation, CREATION_ANSWERS, type CreationAnswer } from './creation-answer.js';
 import { NewDrvms } from './drvm-batch.js';
 import { NewDrvm } from './drvm-request.js';
 import { type CreatedDrvm, DrvmQuery, DrvmsService } from './drvms.service.js';
@@ -48,28 +40,14 @@ export class DrvmsController {
     description:
       'With whenFull `wait`, or a lease that begins later, it may be put in the queue: 201 and its place there.',
     body: NewDrvm,
-    status: 202,
-    answer: DrvmOperationAnswer,
-    alsoAnswers: { 200: PlanAnswer, 201: z.object({ waiting: WaitingAnswer }) },
-    problems: ['AlreadyExists', ...FROM_LEDGER],
-    idempotent: true,
+    ...CREATION_ANSWERS,
   })
-  async create(
+  create(
     @CurrentActor() actor: Actor,
     @Body(new ZodPipe(NewDrvm)) input: NewDrvm,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<PlanView | { operation: OperationView; drvm: DrvmView } | { waiting: WaitingView }> {
-    if (input.dryRun) {
-      void reply.status(200);
-      return this.drvms.plan(actor, input);
-    }
-    const created = await this.queue.createOrWait(actor, input);
-    if ('waiting' in created) {
-      void reply.status(201).header('location', `/api/v1/queue/${created.waiting.id}`);
-      return created;
-    }
-    void reply.header('location', `/api/v1/operations/${created.operation.id}`);
-    return created;
+  ): Promise<CreationAnswer> {
+    return answerCreation(actor, input, { drvms: this.drvms, queue: this.queue }, reply);
   }
 
   @Post('batch')

@@ -1,22 +1,17 @@
-import type { DrvmView, ImportRowView, OperationView, TemplateView, WaitingView } from '@drvs/contracts';
+import type { ImportRowView, TemplateView } from '@drvs/contracts';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
+import { answerCreation, CREATION_ANSWERS, type CreationAnswer } from '../drvms/creation-answer.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
 import { QueueService } from '../drvms/queue.service.js';
 import { IfMatch } from '../http/etag.js';
 import { ZodPipe } from '../http/zod.pipe.js';
-import { DrvmOperationAnswer, PlanAnswer, type PlanView } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
-import {
-  ImportAnswer,
-  TemplateAnswer,
-  TemplateListAnswer,
-  WaitingAnswer,
-} from '../openapi/inventory-answers.js';
+import { ImportAnswer, TemplateAnswer, TemplateListAnswer } from '../openapi/inventory-answers.js';
 import { FROM_LEDGER } from '../openapi/problems.js';
 import { Import, NewTemplate, TemplateUse } from './template-request.js';
 import { TemplatesService } from './templates.service.js';
@@ -82,30 +77,16 @@ export class TemplatesController {
   @Endpoint({
     summary: 'Create a DRVM from it; what is said here goes before what the template says',
     body: TemplateUse,
-    status: 202,
-    answer: DrvmOperationAnswer,
-    alsoAnswers: { 200: PlanAnswer, 201: z.object({ waiting: WaitingAnswer }) },
-    problems: ['AlreadyExists', ...FROM_LEDGER],
-    idempotent: true,
+    ...CREATION_ANSWERS,
   })
   async use(
     @CurrentActor() actor: Actor,
     @Param('template') reference: string,
     @Body(new ZodPipe(Use)) over: Record<string, unknown>,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<PlanView | { operation: OperationView; drvm: DrvmView } | { waiting: WaitingView }> {
+  ): Promise<CreationAnswer> {
     const input = await this.templates.requestOf(actor, reference, over);
-    if (input.dryRun) {
-      void reply.status(200);
-      return this.drvms.plan(actor, input);
-    }
-    const created = await this.queue.createOrWait(actor, input);
-    if ('waiting' in created) {
-      void reply.status(201).header('location', `/api/v1/queue/${created.waiting.id}`);
-      return created;
-    }
-    void reply.header('location', `/api/v1/operations/${created.operation.id}`);
-    return created;
+    return answerCreation(actor, input, { drvms: this.drvms, queue: this.queue }, reply);
   }
 
   @Post(':template/import')
