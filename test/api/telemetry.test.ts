@@ -79,6 +79,41 @@ describe('telemetry', () => {
     expect((await api.admin.get('/telemetry?node=node1&metric=heat')).status).toBe(400);
   });
 
+  test('of the traffic of a DRVM is the rate between two readings of its counters', async () => {
+    const ingest = api.app.get(TelemetryIngest, { strict: false });
+    const take = (countedAtMs: number, sentBytes: number, incarnation = 'first') =>
+      ingest.take(nodeId, heartbeat(0), [
+        { ...container(0), incarnation, countedAtMs, network: { receivedBytes: sentBytes, sentBytes } },
+      ]);
+    const rates = async () => {
+      await ingest.flush();
+      const rows = await sql<{ network: number }>(
+        `SELECT t.network FROM telemetry_1s t JOIN telemetry_subject s ON s.id = t.subject
+         WHERE s.drvm_id = $1 ORDER BY t.at`,
+        [drvmId],
+      );
+      return rows.map(({ network }) => network);
+    };
+    take(10_000, 1_000_000);
+    take(12_000, 1_500_000);
+    // Heartbeats come more often than counters are read.
+    take(12_000, 1_500_000);
+    await until('its rate', async () => (await rates()).includes(4));
+    const view = await until('it is shown', async () => {
+      const { series } = await history('drvm=fisica&metric=networkMbps&step=1');
+      return series.length > 0 ? series : undefined;
+    });
+    expect(view).toMatchObject([{ node: 'node1', metric: 'networkMbps' }]);
+    const { length } = await rates();
+    take(14_000, 9_000_000, 'second');
+    const after = await until('the next sample', async () => {
+      const all = await rates();
+      return all.length > length ? all : undefined;
+    });
+    // Nothing is told of a process that has only begun.
+    expect(after.every((rate) => rate === 0 || rate === 4)).toBe(true);
+  });
+
   test('is rolled up to coarser steps, weighted, each once however often it runs', async () => {
     const rollup = api.app.get(TelemetryRollup, { strict: false });
     const [subject] = await sql<{ id: number }>(
@@ -224,13 +259,51 @@ describe('usage', () => {
       ioOperations: 3,
       receivedBytes: 5,
       sentBytes: 6,
-      energyKWh: null,
     });
+    await sql(`DELETE FROM energy_share`);
     await sql(
-      `INSERT INTO energy_share (hour, drvm_id, drvm, tenant_id, joules) VALUES (date_trunc('hour', now()), $1, 'fisica', $2, 7200000)`,
+      `INSERT INTO energy_share (hour, drvm_id, drvm, tenant_id, joules) VALUES (date_trunc('hour', now()), $1, 'fisica', $2, 7200000)
+       ON CONFLICT (hour, drvm_id) DO UPDATE SET joules = EXCLUDED.joules`,
       [drvmId, tenantId],
     );
-    expect((await api.admin.get<UsageView>('/usage?by=day')).expect(200).total.energyKWh).toBe(2);
+    expect((await api.admin.get<UsageView>('/usage?by=day')).expect(200).total.energyKWh).toBeCloseTo(2, 3);
+  });
+
+  test('of a process that was started anew counts all it did, and a late reading counts nothing twice', async () => {
+    const meter = api.app.get(UsageMeter, { strict: false });
+    await sql(`DELETE FROM usage_counter`);
+    await sql(`DELETE FROM usage_measured`);
+    const take = (incarnation: string | undefined, sentBytes: number, receivedAt?: number) => {
+      const counted = {
+        incarnation,
+        io: { readBytes: 0, writtenBytes: 0, operations: sentBytes / 10 },
+        network: { receivedBytes: 2 * sentBytes, sentBytes },
+      };
+      meter.take(
+        nodeId,
+        [{ ...container(0), ...(incarnation === undefined ? {} : counted) }],
+        receivedAt ?? performance.now(),
+      );
+    };
+    const before = performance.now();
+    take('first', 1_000);
+    // Two processes between two writings: what the first one did last is not lost.
+    take('first', 1_500);
+    take('second', 400);
+    await meter.flush();
+    // More than the process before had done, and yet none of it is that one's.
+    take('third', 600);
+    await meter.flush();
+    // It tells nothing while it is being taken up again.
+    take(undefined, 0);
+    await meter.flush();
+    take('third', 700);
+    await meter.flush();
+    // From an API process that the agent has left meanwhile.
+    take('second', 450, before);
+    await meter.flush();
+    const [usage] = (await api.admin.get<UsageView>('/usage?tenant=physics')).expect(200).items;
+    expect(usage).toMatchObject({ sentBytes: 2_600, receivedBytes: 5_200, ioOperations: 260 });
   });
 
   test('is exported as CSV and to Prometheus, to each what is its own', async () => {

@@ -48,6 +48,7 @@ describe('the rate at which a container may send to its peers', () => {
 
   test('a file leaves no faster than the limit says, whole, and the container tells that it was held', async () => {
     const before = network(0);
+    const peer = network(1);
     expect(before.heldTimes).toBe(0);
     await drvm.limit(0, { networkMbps: 8 });
     const began = performance.now();
@@ -62,6 +63,9 @@ describe('the rate at which a container may send to its peers', () => {
     );
     expect(after.heldMs).toBeGreaterThan(500);
     expect(network(1).heldTimes).toBe(0);
+    // What the one has sent the other has received.
+    expect(network(1).receivedBytes - peer.receivedBytes).toBeGreaterThanOrEqual(2 * MIB);
+    expect(network(1).receivedBytes).toBeLessThanOrEqual(network(0).sentBytes);
   }, 60_000);
 
   test('it goes on at once when the limit is raised, and calls are answered while it is held', async () => {

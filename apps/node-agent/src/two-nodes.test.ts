@@ -96,6 +96,17 @@ test('a process moves to the other node and ends as if it had not, though both a
     { onChunk: (_params, body) => void pieces.push(Buffer.from(body)) },
   );
   expect(Buffer.concat(pieces).toString('utf8')).toMatch(/^300 million rounds: \d+\n$/);
+  // What it took to get there is told by both, with the name of the process that counted it.
+  const size = readFileSync(PROGRAM).length;
+  await until('their counters are told', async () => {
+    const [sender, receiver] = [await home.state(DRVM), await other.state(DRVM)];
+    return (sender.io?.writtenBytes ?? 0) >= size && (receiver.network?.receivedBytes ?? 0) > bytes;
+  });
+  const [sender, receiver] = [await home.state(DRVM), await other.state(DRVM)];
+  expect(sender.network?.sentBytes).toBeGreaterThan(bytes);
+  expect(sender.io?.operations).toBeGreaterThan(0);
+  expect(receiver.io).toEqual({ readBytes: 0, writtenBytes: 0, operations: 0 });
+  expect(sender.incarnation).not.toBe(receiver.incarnation);
 }, 120_000);
 
 test('a container that is lost takes its processes with it, says so, and is linked again when it is back', async () => {

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { ContainerEvent, ContainerMethods, ContainerSpec, HomePlace } from './container-control.js';
+import {
+  ContainerEvent,
+  ContainerMethods,
+  ContainerSpec,
+  DiskCounters,
+  HomePlace,
+} from './container-control.js';
 import { NodeCheck } from './node-check.js';
 import { NodeInventory } from './resources.js';
 
@@ -29,10 +35,14 @@ export const ContainerState = z.object({
   guestMemoryBytes: z.number(),
   processes: z.int(),
   restarts: z.int(),
-  /** Counted since its process started, where the kernel tells: what went to disks and came from them. */
-  io: z.object({ readBytes: z.number(), writtenBytes: z.number(), operations: z.number() }).optional(),
-  /** Counted since its process started: to and from its peers and the world. */
-  network: z.object({ receivedBytes: z.number(), sentBytes: z.number() }).optional(),
+  /** Of the process whose counters these are: with another one they begin anew. */
+  incarnation: z.string().max(100).optional(),
+  /** When they were read, by a clock of the agent that never goes back. Milliseconds. */
+  countedAtMs: z.number().optional(),
+  /** Counted since its process started: reads and writes of the files of the DRVM. */
+  io: DiskCounters.optional(),
+  /** Counted since its process started: to and from its peers. */
+  network: z.object({ receivedBytes: z.number().min(0), sentBytes: z.number().min(0) }).optional(),
   /** What the limits are enforced with, for instance `cpu: cgroup-v1 (500m), memory: cgroup-v1 (512 MiB), pid+mount namespaces`. */
   isolation: z.string(),
   /** The DRVM's home as this container knows it; null while none runs here. */

@@ -130,6 +130,14 @@ export const FileStat = z.object({
 });
 export type FileStat = z.infer<typeof FileStat>;
 
+/** Reads and writes that went to a disk, those that were answered from memory left out. */
+export const DiskCounters = z.object({
+  readBytes: z.number().min(0),
+  writtenBytes: z.number().min(0),
+  operations: z.number().min(0),
+});
+export type DiskCounters = z.infer<typeof DiskCounters>;
+
 /** Methods of a container. Those marked (home) are served by the home container only. */
 export const ContainerMethods = {
   /** Answers at once; also the liveness check. */
@@ -148,10 +156,17 @@ export const ContainerMethods = {
       residentBytes: z.number(),
       cpuMs: z.number(),
       links: z.array(z.object({ index: z.int(), state: z.enum(['up', 'down']) })),
-      /** Sent to its peers since it started, before TLS; how often and how long its limit has made frames wait. */
+      /** To and from its peers since it started, without TLS; how often and how long its limit has made frames wait. */
       network: z
-        .object({ sentBytes: z.number(), heldTimes: z.int(), heldMs: z.number() })
-        .default({ sentBytes: 0, heldTimes: 0, heldMs: 0 }),
+        .object({
+          sentBytes: z.number(),
+          receivedBytes: z.number().default(0),
+          heldTimes: z.int(),
+          heldMs: z.number(),
+        })
+        .default({ sentBytes: 0, receivedBytes: 0, heldTimes: 0, heldMs: 0 }),
+      /** Of the files of the DRVM, read from the disk and written to it since it started, while it was home. */
+      disk: DiskCounters.default({ readBytes: 0, writtenBytes: 0, operations: 0 }),
       /** Home, as this container knows it. */
       home: HomePlace.default({ index: 0, epoch: 0 }),
     }),

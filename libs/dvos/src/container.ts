@@ -4,6 +4,7 @@ import {
   type ContainerMethod,
   ContainerMethods,
   type ContainerSpec,
+  type DiskCounters,
   DrvsError,
   DVOS_MEMORY_MIB,
   type HomePlace,
@@ -136,6 +137,8 @@ export class MolContainer {
   #state: 'starting' | 'running' | 'stopping' = 'starting';
   #homeIncarnation: string | null = null;
   #stopping: Promise<void> | null = null;
+  /** Since this process started, in all the times that it was home. */
+  readonly #disk: DiskCounters = { readBytes: 0, writtenBytes: 0, operations: 0 };
   /** Why files cannot be stored at present, if they cannot. */
   #trouble: string | null = null;
 
@@ -246,6 +249,7 @@ export class MolContainer {
       diskBytes: this.#spec.limits.diskGiB * GIB,
       port: (endpoint) => this.#portOf(endpoint),
       handover: former?.vfs,
+      counters: this.#disk,
       onTrouble: (trouble) => {
         this.#trouble = trouble;
       },
@@ -410,7 +414,8 @@ export class MolContainer {
       residentBytes: process.memoryUsage.rss(),
       cpuMs: Math.round((user + system) / 1000),
       links,
-      network: transport.sent,
+      network: { ...transport.sent, receivedBytes: transport.receivedBytes },
+      disk: { ...this.#disk },
       home: this.#moves.place,
     };
   }

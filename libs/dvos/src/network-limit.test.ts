@@ -25,6 +25,7 @@ test('the links of a container keep to the network rate of its spec, from the st
     isUp: () => false,
     setSendLimit: (bytesPerSecond) => void limits.push(bytesPerSecond),
     sent: { sentBytes: 12, heldTimes: 1, heldMs: 3 },
+    receivedBytes: 7,
     async close() {},
   };
   const spec = (generation: number, networkMbps: number): ContainerSpec => ({
@@ -55,5 +56,5 @@ test('the links of a container keep to the network rate of its spec, from the st
   expect(limits).toEqual([1_000_000, 12_500_000]);
   await container.update(spec(5, 0));
   expect(limits.at(-1)).toBe(0);
-  expect(container.status().network).toEqual({ sentBytes: 12, heldTimes: 1, heldMs: 3 });
+  expect(container.status().network).toEqual({ sentBytes: 12, receivedBytes: 7, heldTimes: 1, heldMs: 3 });
 });

@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import { DrvsError } from '@drvs/contracts';
+import { type DiskCounters, DrvsError } from '@drvs/contracts';
 import { type Endpoint, OK, TTY, VFS } from '@drvs/drvmm-core';
 import type { Server, ServerPort } from './servers/server.js';
 import { HostOutputStore } from './servers/tty/host-output-store.js';
@@ -18,6 +18,8 @@ export interface StorageOptions {
   handover?: VfsHandover;
   /** Why nothing can be stored at present; null: it can again. */
   onTrouble(trouble: string | null): void;
+  /** Counted up with each read and write of files that goes to the host's disk. */
+  counters?: DiskCounters;
 }
 
 /** The servers of the home container that keep things: files and terminal output. */
@@ -36,10 +38,17 @@ export interface Storage {
 }
 
 /** @throws DrvsError naming the file when what is stored is damaged. */
-export function openStorage({ dataFolder, diskBytes, port, handover, onTrouble }: StorageOptions): Storage {
+export function openStorage({
+  dataFolder,
+  diskBytes,
+  port,
+  handover,
+  onTrouble,
+  counters,
+}: StorageOptions): Storage {
   const outputStore = new HostOutputStore({ dataFolder, onTrouble });
   const tty = new TtyServer({ port: port(TTY), store: outputStore });
-  const fileStore = new HostFileStore({ dataFolder, onTrouble });
+  const fileStore = new HostFileStore({ dataFolder, onTrouble, counters });
   const vfs = new VfsServer({
     port: port(VFS),
     store: fileStore,

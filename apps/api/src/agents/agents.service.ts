@@ -156,7 +156,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
       silence.refresh();
       const containers = link.upToDate(heartbeat.containers);
       this.telemetry.take(node.id, heartbeat, containers);
-      this.usage.take(node.id, containers);
+      this.usage.take(node.id, containers, receivedAt);
       const isKnown = await this.reports.heartbeat(node.id, { ...heartbeat, containers }, receivedAt);
       if (isKnown) await this.reconciliation.compare(link, containers);
       else peer.close('the node was removed');

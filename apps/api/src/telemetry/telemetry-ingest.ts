@@ -39,6 +39,12 @@ interface Latest extends Sample {
   nodeId: string;
   drvmId: string | null;
 }
+interface TrafficReading {
+  incarnation: string | undefined;
+  bytes: number;
+  countedAtMs: number;
+  mbps: number;
+}
 interface CpuReading {
   cpuMs: number;
   at: number;
@@ -55,6 +61,7 @@ export class TelemetryIngest implements OnApplicationBootstrap, BeforeApplicatio
   readonly #logger = new Logger('Telemetry');
   readonly #subjects = new Map<string, number>();
   readonly #cpu = new Map<string, CpuReading>();
+  readonly #traffic = new Map<string, TrafficReading>();
   #latest = new Map<string, Latest>();
   #notedAt = performance.now();
   #timer: NodeJS.Timeout | null = null;
@@ -94,7 +101,7 @@ export class TelemetryIngest implements OnApplicationBootstrap, BeforeApplicatio
         cpu: this.#cpuMilli(key, container.cpuMs, now),
         memory: container.residentBytes / MIB,
         disk: 0,
-        network: 0,
+        network: this.#mbps(key, container),
         load: 0,
         processes: container.processes,
       });
@@ -118,6 +125,20 @@ export class TelemetryIngest implements OnApplicationBootstrap, BeforeApplicatio
     const milli = before && cpuMs >= before.cpuMs ? ((cpuMs - before.cpuMs) / (now - before.at)) * 1_000 : 0;
     this.#cpu.set(key, { cpuMs, at: now, milli });
     return milli;
+  }
+
+  /** Mbit/s to and from its peers, between the two last times that its counters were read. */
+  #mbps(key: string, { network, incarnation, countedAtMs }: ContainerState): number {
+    if (!network || countedAtMs === undefined) return 0;
+    const bytes = network.receivedBytes + network.sentBytes;
+    const before = this.#traffic.get(key);
+    if (before && before.countedAtMs === countedAtMs) return before.mbps;
+    const isOfSame = before && before.incarnation === incarnation && before.countedAtMs < countedAtMs;
+    const mbps = isOfSame
+      ? (Math.max(0, bytes - before.bytes) * 8) / 1_000 / (countedAtMs - before.countedAtMs)
+      : 0;
+    this.#traffic.set(key, { incarnation, bytes, countedAtMs, mbps });
+    return mbps;
   }
 
   async flush(): Promise<void> {
@@ -156,5 +177,6 @@ export class TelemetryIngest implements OnApplicationBootstrap, BeforeApplicatio
   #forget(): void {
     this.#subjects.clear();
     this.#cpu.clear();
+    this.#traffic.clear();
   }
 }

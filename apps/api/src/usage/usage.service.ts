@@ -137,6 +137,10 @@ export class UsageService {
       'Received and sent, over 90 days',
       (row) => row.receivedBytes + row.sentBytes,
     );
+    gauge('drvs_tenant_network_received_bytes', 'From peers, over 90 days', (row) => row.receivedBytes);
+    gauge('drvs_tenant_network_sent_bytes', 'To peers, over 90 days', (row) => row.sentBytes);
+    gauge('drvs_tenant_disk_read_bytes', 'Over 90 days', (row) => row.readBytes);
+    gauge('drvs_tenant_disk_written_bytes', 'Over 90 days', (row) => row.writtenBytes);
     gauge('drvs_tenant_energy_kwh', 'Its share of what the nodes drew, over 90 days', (row) => row.energyKWh);
     const held = await this.database.as(
       actor,

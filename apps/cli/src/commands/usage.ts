@@ -35,7 +35,21 @@ function render({ items, total, by }: UsageView): string {
     { ...total, name: 'total', day: null },
   ];
   return renderTable(
-    ['WHO', 'DAY', 'CORE-H', 'USED', 'MEM GiB-H', 'USED', 'DISK GiB-H', 'DISK I/O GiB', 'NET GiB', 'kWh'],
+    [
+      'WHO',
+      'DAY',
+      'CORE-H',
+      'USED',
+      'MEM GiB-H',
+      'USED',
+      'DISK GiB-H',
+      'READ GiB',
+      'WRITTEN GiB',
+      'DISK OPS',
+      'RECEIVED GiB',
+      'SENT GiB',
+      'kWh',
+    ],
     rows.map((row) => [
       row.name,
       row.day ?? '-',
@@ -44,8 +58,11 @@ function render({ items, total, by }: UsageView): string {
       two(row.memoryGiBHours),
       two(row.usedMemoryGiBHours),
       two(row.diskGiBHours),
-      gib(row.readBytes + row.writtenBytes),
-      gib(row.receivedBytes + row.sentBytes),
+      gib(row.readBytes),
+      gib(row.writtenBytes),
+      String(row.ioOperations),
+      gib(row.receivedBytes),
+      gib(row.sentBytes),
       row.energyKWh === null ? '-' : row.energyKWh.toFixed(3),
     ]),
   );

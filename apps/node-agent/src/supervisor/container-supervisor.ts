@@ -16,15 +16,7 @@ import type { Log } from '../log.js';
 import type { Privileges } from '../namespaces/privileges.js';
 import { ContainerLink, type ContainerStatus, type LinkHooks } from './container-link.js';
 import type { DrvmStore, Place, Runtime } from './drvm-store.js';
-import {
-  bootId,
-  findContainers,
-  isAlive,
-  type ProcessIdentity,
-  readIo,
-  readStat,
-  signal,
-} from './host-processes.js';
+import { bootId, findContainers, isAlive, type ProcessIdentity, readStat, signal } from './host-processes.js';
 import { CONTAINER_PIDS_MAX, containerCommand, describeIsolation } from './launch.js';
 import type { PortHolder } from './ports.js';
 import { RestartPolicy } from './restart-policy.js';
@@ -96,6 +88,8 @@ export class ContainerSupervisor {
   #detail = '';
   #restarts = 0;
   #running: Running | null = null;
+  /** What its process counted, also of one that has ended since: no byte is forgotten because it ended before a report. */
+  #counted: Counted | null = null;
   #watch: { abort: AbortController; ended: Promise<void> } | null = null;
   /** Set while the watch waits before the next start. */
   #endDelay: (() => void) | null = null;
@@ -236,7 +230,7 @@ export class ContainerSupervisor {
       guestMemoryBytes: running?.status?.guestMemoryBytes ?? 0,
       processes: running?.status?.processes ?? 0,
       restarts: this.#restarts,
-      io: running ? readIo(running.process.pid) : undefined,
+      ...this.#counted,
       isolation: running?.isolation ?? '',
       home: running?.status?.home ?? null,
     };
@@ -715,8 +709,18 @@ export class ContainerSupervisor {
   }
 
   #note(status: ContainerStatus): void {
+    this.#count(status);
     const isUp = status.state === 'running';
     this.#become(isUp ? 'running' : 'degraded', isUp ? '' : status.detail || status.state);
+  }
+
+  #count({ incarnation, disk, network: { receivedBytes, sentBytes } }: ContainerStatus): void {
+    this.#counted = {
+      incarnation,
+      countedAtMs: performance.now(),
+      io: disk,
+      network: { receivedBytes, sentBytes },
+    };
   }
 
   /** Ends the watch and the process: asked first, then told, then killed. */
@@ -735,6 +739,10 @@ export class ContainerSupervisor {
         const limitMs = graceMs + FLUSH_MS;
         const asked = running.link?.peer.isClosed === false;
         if (asked) {
+          await running.link?.status().then(
+            (status) => this.#count(status),
+            () => undefined,
+          );
           await running.link?.peer
             .call('container.stop', { graceMs }, { timeoutMs: limitMs })
             .catch((error) => {
@@ -845,6 +853,8 @@ export class ContainerSupervisor {
     if (existsSync(log) && statSync(log).size > LOG_MAX_BYTES) truncateSync(log, 0);
   }
 }
+
+type Counted = Required<Pick<ContainerState, 'incarnation' | 'countedAtMs' | 'io' | 'network'>>;
 
 interface Exit {
   /** Why the child has ended, once it has. */

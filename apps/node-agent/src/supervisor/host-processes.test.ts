@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from '@jest/globals';
 import { FOLDER_ARGUMENT } from './drvm-folder.js';
-import { findContainers, isAlive, parseIo, parseStat, readStat, signal } from './host-processes.js';
+import { findContainers, isAlive, parseStat, readStat, signal } from './host-processes.js';
 
 test('a process name with spaces and parentheses does not confuse the reading of its figures', () => {
   const text = `42 (a) S (b) R 7 ${'0 '.repeat(9)}150 50 0 0 20 0 1 0 98765 1000 25 rest`;
@@ -44,10 +44,4 @@ test('containers are found by the folder on their command line, and no others', 
     own.kill('SIGKILL');
     other.kill('SIGKILL');
   }
-});
-
-test('what a process read and wrote is that of disks, and counted in calls', () => {
-  const text =
-    'rchar: 9\nwchar: 8\nsyscr: 20\nsyscw: 22\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 0\n';
-  expect(parseIo(text)).toEqual({ readBytes: 4_096, writtenBytes: 8_192, operations: 42 });
 });

@@ -44,33 +44,6 @@ export function readStat(pid: number): ProcessStat | null {
   }
 }
 
-/** What a process has read from disks and written to them since it started, and in how many calls. */
-interface ProcessIo {
-  readBytes: number;
-  writtenBytes: number;
-  operations: number;
-}
-
-/** @param text of /proc/PID/io (proc(5)). */
-export function parseIo(text: string): ProcessIo {
-  const fields = new Map(text.split('\n').map((line) => line.split(': ', 2) as [string, string | undefined]));
-  const of = (name: string): number => Number(fields.get(name) ?? 0);
-  return {
-    readBytes: of('read_bytes'),
-    writtenBytes: of('write_bytes'),
-    operations: of('syscr') + of('syscw'),
-  };
-}
-
-/** Undefined when there is no such process, or the kernel does not tell. */
-export function readIo(pid: number): ProcessIo | undefined {
-  try {
-    return parseIo(readFileSync(`/proc/${pid}/io`, 'utf8'));
-  } catch {
-    return undefined;
-  }
-}
-
 /** The process itself, not one that came later under its pid. A zombie has ended. */
 export function isAlive({ pid, startTicks }: ProcessIdentity): boolean {
   const stat = readStat(pid);

@@ -14,6 +14,11 @@ export const UsageQuery = graphql(`
         memoryGiBHours
         usedMemoryGiBHours
         diskGiBHours
+        readBytes
+        writtenBytes
+        ioOperations
+        receivedBytes
+        sentBytes
         energyKWh
       }
       total {
@@ -22,6 +27,11 @@ export const UsageQuery = graphql(`
         memoryGiBHours
         usedMemoryGiBHours
         diskGiBHours
+        readBytes
+        writtenBytes
+        ioOperations
+        receivedBytes
+        sentBytes
         energyKWh
       }
     }

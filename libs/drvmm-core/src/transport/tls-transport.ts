@@ -76,6 +76,7 @@ class TlsTransport implements Transport {
     },
   });
   #gateTimer: NodeJS.Timeout | null = null;
+  #receivedBytes = 0;
   #server: Server | null = null;
   #ticker: NodeJS.Timeout | null = null;
   #lastTickMs = 0;
@@ -88,6 +89,10 @@ class TlsTransport implements Transport {
 
   get sent(): SendCounters {
     return this.#gate.counters;
+  }
+
+  get receivedBytes(): number {
+    return this.#receivedBytes;
   }
 
   setSendLimit(bytesPerSecond: number): void {
@@ -302,6 +307,7 @@ class TlsTransport implements Transport {
     peer.socket = socket;
     socket.on('data', (chunk: Buffer) => {
       if (peer.socket !== socket) return;
+      this.#receivedBytes += chunk.length;
       peer.session.receive(chunk, performance.now());
       if (peer.session.isUp) peer.retryMs = FIRST_RETRY_MS;
     });

@@ -52,5 +52,7 @@ export interface Transport {
   setSendLimit(bytesPerSecond: number): void;
   /** Since the transport was made. */
   readonly sent: SendCounters;
+  /** Come from peers since the transport was made: headers and bodies of frames, after TLS. */
+  readonly receivedBytes: number;
   close(): Promise<void>;
 }

@@ -19,6 +19,7 @@ const alone: Transport = {
   isUp: () => false,
   setSendLimit() {},
   sent: { sentBytes: 0, heldTimes: 0, heldMs: 0 },
+  receivedBytes: 0,
   async close() {},
 };
 

@@ -43,6 +43,33 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe('files on the host', () => {
+  it('are counted as they are read from the disk and written to it, and not as they are used', () => {
+    const counters = { readBytes: 0, writtenBytes: 0, operations: 0 };
+    const devices = { terminal: { write: () => 0 }, random: () => {} };
+    const start = () => {
+      const store = new HostFileStore({ dataFolder: folder, counters });
+      const vfs = new VfsServer({ port: new DirectSystem().port, store, devices, limitBytes: 2 ** 30 });
+      return { store, vfs };
+    };
+    const first = start();
+    first.vfs.control.writeFile('/home/file', pattern(1, 0, 100_000), { parents: true });
+    first.vfs.control.readWhole('/home/file', 2 ** 20);
+    expect(counters).toEqual({ readBytes: 0, writtenBytes: 0, operations: 0 });
+    first.store.close();
+    expect(counters.readBytes).toBe(0);
+    // The bytes, in a few runs of pages, and what the journal says of them.
+    expect(counters.writtenBytes).toBeGreaterThan(100_000);
+    expect(counters.writtenBytes).toBeLessThan(110_000);
+    expect(counters.operations).toBeGreaterThanOrEqual(2);
+    expect(counters.operations).toBeLessThan(10);
+    const { operations } = counters;
+    const again = start();
+    again.vfs.control.readWhole('/home/file', 2 ** 20);
+    expect(counters.readBytes).toBe(100_000);
+    expect(counters.operations).toBeGreaterThan(operations);
+    again.store.close();
+  });
+
   it('are as they were after a proper end', () => {
     const { vfs, store } = open(folder);
     const big = pattern(1, 0, 3_000_000);

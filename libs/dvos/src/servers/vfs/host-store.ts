@@ -29,7 +29,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open as openFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DrvsError } from '@drvs/contracts';
+import { type DiskCounters, DrvsError } from '@drvs/contracts';
 import { JOURNAL_BUFFER_BYTES, Journal } from './journal.js';
 import type { MetadataRecord } from './metadata-record.js';
 import { CachedFile, PAGE_BYTES, type Page, PageCache } from './page-cache.js';
@@ -65,6 +65,8 @@ export interface HostStoreOptions {
   dataFolder: string;
   /** Told when a flush fails, and when it works again: (null). */
   onTrouble?: (trouble: string | null) => void;
+  /** Counted up with each read and write that goes to the host's files. */
+  counters?: DiskCounters;
 }
 
 export class HostFileStore implements FileStore {
@@ -73,6 +75,7 @@ export class HostFileStore implements FileStore {
   readonly #dataFolder: string;
   readonly #journal: Journal;
   readonly #onTrouble: (trouble: string | null) => void;
+  readonly #counters: DiskCounters;
   readonly #cache = new PageCache(CACHE_PAGES);
   readonly #files = new Map<number, CachedFile>();
   readonly #dirtyFiles = new Set<CachedFile>();
@@ -96,13 +99,14 @@ export class HostFileStore implements FileStore {
   #trouble: string | null = null;
   #free = Number.POSITIVE_INFINITY;
 
-  constructor({ dataFolder, onTrouble }: HostStoreOptions) {
+  constructor({ dataFolder, onTrouble, counters }: HostStoreOptions) {
     this.#folder = dataFolder;
     const folder = join(dataFolder, 'vfs');
     this.#dataFolder = join(folder, 'data');
     mkdirSync(this.#dataFolder, { recursive: true, mode: 0o700 });
     this.#journal = new Journal(join(folder, 'metadata'));
     this.#onTrouble = onTrouble ?? (() => {});
+    this.#counters = counters ?? { readBytes: 0, writtenBytes: 0, operations: 0 };
   }
 
   load(source: MetadataSource): void {
@@ -335,7 +339,10 @@ export class HostFileStore implements FileStore {
         });
       }
       if (this.#hasRecords) {
+        const { pendingBytes } = this.#journal;
         this.#journal.write();
+        this.#counters.writtenBytes += pendingBytes;
+        this.#counters.operations++;
         this.#hasRecords = false;
         this.#removeDiscarded();
         if (failure === null) this.#compact();
@@ -458,6 +465,8 @@ export class HostFileStore implements FileStore {
         const count = readSync(this.#descriptor(file.inode), target, done, wanted - done, position + done);
         if (count === 0) break;
         done += count;
+        this.#counters.readBytes += count;
+        this.#counters.operations++;
       }
     } catch (error) {
       this.#trouble = `reading ${this.#path(file.inode)}: ${(error as Error).message}`;
@@ -499,7 +508,8 @@ export class HostFileStore implements FileStore {
         while (end < pages.length && end - first < VECTOR_MAX && isContiguous(pages[end - 1]!, pages[end]!)) {
           end++;
         }
-        writeRun(fd, pages, first, end);
+        this.#counters.writtenBytes += writeRun(fd, pages, first, end);
+        this.#counters.operations++;
         if (this.#changes !== null) noteRun(this.#changes, dataPath(file.inode), pages, first, end);
         for (let i = first; i < end; i++) this.#cache.clean(pages[i]!);
         first = end;
@@ -601,9 +611,10 @@ function isContiguous(a: Page, b: Page): boolean {
   return b.index === a.index + 1 && a.dirtyTo === PAGE_BYTES && b.dirtyFrom === 0;
 }
 
-/** @throws the host's error. */
-function writeRun(fd: number, pages: readonly Page[], first: number, end: number): void {
-  let position = pages[first]!.index * PAGE_BYTES + pages[first]!.dirtyFrom;
+/** @returns bytes written. @throws the host's error. */
+function writeRun(fd: number, pages: readonly Page[], first: number, end: number): number {
+  const start = pages[first]!.index * PAGE_BYTES + pages[first]!.dirtyFrom;
+  let position = start;
   let parts: Uint8Array[] = [];
   for (let i = first; i < end; i++) {
     const { bytes, dirtyFrom, dirtyTo } = pages[i]!;
@@ -615,4 +626,5 @@ function writeRun(fd: number, pages: readonly Page[], first: number, end: number
     while (parts.length > 0 && written >= parts[0]!.length) written -= parts.shift()!.length;
     if (written > 0) parts = [parts[0]!.subarray(written), ...parts.slice(1)];
   }
+  return position - start;
 }
