@@ -1,4 +1,5 @@
 import {
+  type CreateProcessGroup,
   type CreateSwim,
   crc32c,
   DurableLog,
@@ -21,12 +22,14 @@ import {
   type SyncServiceEffect,
   type SyncServiceEvent,
 } from '@drvs/drvmm-core';
+import { PROCESS_GROUP_MUTATIONS } from './process-group-mutations.js';
 
 /** A mistake that somebody could make in one of the protocols: the real code with one rule wrong. */
 export interface ProtocolMutation {
   readonly name: string;
   readonly parts?: Partial<GroupParts>;
   readonly createSwim?: CreateSwim;
+  readonly createProcessGroup?: CreateProcessGroup;
   /** Under which faults it shows soonest; all when not said. */
   readonly faults?: readonly FaultKind[];
   readonly faultEveryMs?: number;
@@ -360,6 +363,7 @@ export const PROTOCOL_MUTATIONS: readonly ProtocolMutation[] = [
       })(options),
     faults: ['crash', 'partition', 'loss', 'pause'],
   },
+  ...PROCESS_GROUP_MUTATIONS,
 ];
 
 /** The old file goes first. */

@@ -15,6 +15,8 @@ function withMutation(mutation: ProtocolMutation, seed: number): ProtocolSimulat
     parts: mutation.parts,
     createSwim: mutation.createSwim,
     withMembership: mutation.createSwim !== undefined,
+    createProcessGroup: mutation.createProcessGroup,
+    withProcessGroups: mutation.createProcessGroup !== undefined,
   });
 }
 

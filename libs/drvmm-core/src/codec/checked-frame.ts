@@ -14,6 +14,7 @@ export enum FrameProtocol {
   Membership = 1,
   Consensus = 2,
   Synchronization = 3,
+  Group = 4,
 }
 
 export function sealFrame(protocol: FrameProtocol, version: number, kind: number, body: Uint8Array): Buffer {

@@ -6,6 +6,7 @@ import {
   SIMULATED_RAFT_TIMING,
 } from './group-simulation.js';
 import { type CreateSwim, MembershipSimulation } from './membership-simulation.js';
+import { type CreateProcessGroup, MulticastSimulation } from './multicast-simulation.js';
 import { CALM, World } from './world.js';
 
 /**
@@ -38,6 +39,9 @@ export interface ProtocolSimulationOptions {
   readonly parts?: Partial<GroupParts>;
   readonly createSwim?: CreateSwim;
   readonly withMembership?: boolean;
+  readonly createProcessGroup?: CreateProcessGroup;
+  /** Process groups on the nodes of the consensus groups. */
+  readonly withProcessGroups?: boolean;
   /** Is told of the progress now and then, 0 to 1. */
   readonly onProgress?: (share: number) => void;
 }
@@ -73,6 +77,7 @@ class ProtocolSimulation {
   readonly #world: World;
   readonly #groups: GroupSimulation[] = [];
   readonly #membership: MembershipSimulation | null;
+  readonly #processGroups: MulticastSimulation[] = [];
   #areFaultsOver = false;
 
   constructor(options: ProtocolSimulationOptions) {
@@ -89,6 +94,8 @@ class ProtocolSimulation {
     for (let group = 0; group < groups; group++) {
       const nodes = world.nodes.slice(group * NODES_PER_GROUP, (group + 1) * NODES_PER_GROUP);
       this.#groups.push(new GroupSimulation(world, group + 1, nodes, parts));
+      if (options.withProcessGroups === false) continue;
+      this.#processGroups.push(new MulticastSimulation(world, group + 1, nodes, options.createProcessGroup));
     }
   }
 
@@ -173,9 +180,12 @@ class ProtocolSimulation {
         });
         return;
       }
-      case 'change':
-        group.disturb();
+      case 'change': {
+        const processGroup = this.#processGroups[group.group - 1];
+        if (processGroup !== undefined && random.isLucky(0.5)) processGroup.disturb();
+        else group.disturb();
         return;
+      }
       case 'loss': {
         this.#world.network.loss = random.between(0.1, 0.5);
         this.#world.after(random.between(100, 600), () => {
@@ -224,11 +234,14 @@ class ProtocolSimulation {
     for (const host of hosts) host.crash(isPowerCut);
     const member = this.#membership?.hosts[index];
     member?.crash();
+    const processes = this.#processGroups.flatMap(({ hosts: all }) => all.filter((one) => one.node === node));
+    for (const one of processes) one.crash();
     this.#world.after(downMs, () => {
       node.isUp = true;
       node.life++;
       for (const host of hosts) host.start();
       member?.start();
+      for (const one of processes) one.start();
       for (const { workload } of this.#groups) {
         for (const client of workload.clients) if (client.node === node) client.resume();
       }
@@ -275,6 +288,7 @@ class ProtocolSimulation {
         host.isSlow = false;
       }
     }
+    for (const one of this.#processGroups) one.heal();
     const endMs = world.nowMs + HEAL_MS;
     let nextCheckMs = world.nowMs + HEAL_CHECK_MS;
     let wrong: string[] = ['nobody looked'];
@@ -294,6 +308,12 @@ class ProtocolSimulation {
     for (const group of this.#groups) {
       const reason = group.unhealed();
       if (reason !== null) wrong.push(`group ${group.group}: ${reason}`);
+    }
+    for (const { group, unhealed } of this.#processGroups.map((one) => ({
+      group: one.group,
+      unhealed: one.unhealed(),
+    }))) {
+      if (unhealed !== null) wrong.push(`process group ${group}: ${unhealed}`);
     }
     wrong.push(...(this.#membership?.wrongBeliefs() ?? []));
     return wrong;
