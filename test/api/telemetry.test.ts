@@ -40,6 +40,8 @@ beforeAll(async () => {
     },
   });
   member = await api.clientFor('member', 'physics');
+  // What is used is written when a test says so.
+  await api.app.get(UsageMeter, { strict: false }).stop();
 });
 afterAll(async () => {
   await api?.stop();

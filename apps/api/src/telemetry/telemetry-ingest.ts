@@ -1,11 +1,8 @@
 import type { ContainerState, Heartbeat } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 import { COLUMNS, type Sample } from './resolutions.js';
 
 const FLUSH_EVERY_MS = 1_000;
@@ -57,31 +54,21 @@ interface CpuReading {
  * clock may be wrong.
  */
 @Injectable()
-export class TelemetryIngest implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class TelemetryIngest extends RecurringService {
   readonly #logger = new Logger('Telemetry');
   readonly #subjects = new Map<string, number>();
   readonly #cpu = new Map<string, CpuReading>();
   readonly #traffic = new Map<string, TrafficReading>();
   #latest = new Map<string, Latest>();
   #notedAt = performance.now();
-  #timer: NodeJS.Timeout | null = null;
-  #flushing: Promise<void> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    FLUSH_EVERY_MS,
+    () => this.flush(),
+    ({ message }) => this.#logger.warn(`a second was not written: ${message}`),
+  );
 
-  constructor(private readonly database: Database) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => {
-      this.#flushing = this.#flushing
-        .then(() => this.flush())
-        .catch((error: unknown) =>
-          this.#logger.warn(`a second was not written: ${(error as Error).message}`),
-        );
-    }, FLUSH_EVERY_MS);
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    await this.#flushing;
+  constructor(private readonly database: Database) {
+    super();
   }
 
   take(

@@ -1,11 +1,8 @@
 import type { ContainerState } from '@drvs/contracts';
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { Recurring } from '../jobs/recurring.js';
+import { RecurringService } from '../jobs/recurring-service.js';
 
 const FLUSH_EVERY_MS = 10_000;
 /** Memory is counted at most this long after its last reading: what an agent that was away held is not known. */
@@ -94,21 +91,22 @@ const ALONE = `SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS no
 
 /** Adds up what containers use, as their agents tell it. */
 @Injectable()
-export class UsageMeter implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class UsageMeter extends RecurringService {
   readonly #logger = new Logger('Usage');
   #readings = new Map<string, Reading[]>();
-  #timer: NodeJS.Timeout | null = null;
-  #flushing: Promise<void> = Promise.resolve();
+  protected readonly rounds = new Recurring(
+    FLUSH_EVERY_MS,
+    () => this.flush(),
+    (error) => this.#failed(error),
+  );
 
-  constructor(private readonly database: Database) {}
-
-  onApplicationBootstrap(): void {
-    this.#timer = setInterval(() => void this.flush(), FLUSH_EVERY_MS);
+  constructor(private readonly database: Database) {
+    super();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
-    await this.flush();
+  override async stop(): Promise<void> {
+    await super.stop();
+    await this.flush().catch((error: Error) => this.#failed(error));
   }
 
   take(nodeId: string, containers: readonly ContainerState[], receivedAt = performance.now()): void {
@@ -139,14 +137,7 @@ export class UsageMeter implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   /** What could not be written waits for the next time. */
-  flush(): Promise<void> {
-    this.#flushing = this.#flushing
-      .then(() => this.#write())
-      .catch((error: unknown) => this.#logger.warn(`usage is written later: ${(error as Error).message}`));
-    return this.#flushing;
-  }
-
-  async #write(): Promise<void> {
+  async flush(): Promise<void> {
     const taken = this.#readings;
     if (taken.size === 0) return;
     this.#readings = new Map();
@@ -158,6 +149,10 @@ export class UsageMeter implements OnApplicationBootstrap, BeforeApplicationShut
       for (const readings of since.values()) for (const reading of readings) this.#keep(reading);
       throw error;
     }
+  }
+
+  #failed({ message }: Error): void {
+    this.#logger.warn(`usage is written later: ${message}`);
   }
 
   async #add(containers: readonly (readonly Reading[])[]): Promise<void> {
