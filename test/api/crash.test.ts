@@ -1,10 +1,6 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import {
   type AgentMethod,
   type DrvmView,
@@ -14,27 +10,23 @@ import {
 } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { AgentPeer } from '../support/agent-peer.js';
+import { ApiProcess, buildAll } from '../support/api-process.js';
 import { until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { hasRedis, startRedis, type TestRedis } from '../support/redis.js';
 
-const ROOT = join(import.meta.dirname, '../..');
 /** Until another process takes up what a killed one had begun: its lock must run out first. */
 const TAKEN_UP_WITHIN_MS = 60_000;
-/** A busy machine takes its time to start a process. */
-const READY_WITHIN_MS = 60_000;
 
 let postgres: TestPostgres;
 let redis: TestRedis | null = null;
 let folder: string;
-let environment: Record<string, string>;
-let url: string;
+let api: ApiProcess;
 let token: string;
-let child: ChildProcess | null = null;
 let agents: AgentPeer[] = [];
 
 beforeAll(async () => {
-  await promisify(execFile)(process.execPath, [join(ROOT, 'scripts/build.mjs')]);
+  await buildAll();
   postgres = await startPostgres();
   if (hasRedis) redis = await startRedis();
 });
@@ -45,51 +37,17 @@ afterAll(async () => {
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'drvs-crash-'));
-  const port = await freePort();
-  url = `http://127.0.0.1:${port}`;
-  environment = {
-    PATH: process.env.PATH ?? '',
-    DATABASE_URL: await postgres.createDatabase(),
-    PORT: String(port),
-    DRVS_DATA: folder,
-    DRVS_BOOTSTRAP_FILE: join(folder, 'bootstrap.json'),
-    DRVS_BOOTSTRAP_NODES: '2',
-    LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'warn',
-  };
 });
 
 afterEach(async () => {
   for (const agent of agents) agent.disconnect();
   agents = [];
-  await kill();
+  await api?.kill();
   await rm(folder, { recursive: true, force: true });
 });
 
-async function start(): Promise<void> {
-  child = spawn(process.execPath, [join(ROOT, 'apps/api/dist/main.js')], {
-    env: environment,
-    stdio: ['ignore', process.env.TEST_LOG_LEVEL ? 'inherit' : 'ignore', 'inherit'],
-  });
-  await until(
-    'the API is ready',
-    () =>
-      fetch(`${url}/readyz`).then(
-        ({ ok }) => ok,
-        () => false,
-      ),
-    READY_WITHIN_MS,
-  );
-}
-
-/** As `kill -9` does. */
-async function kill(): Promise<void> {
-  if (!child || child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-}
-
 async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const response = await fetch(`${url}/api/v1/${path}`, {
+  const response = await fetch(`${api.url}/api/v1/${path}`, {
     method,
     headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) },
     body: body ? JSON.stringify(body) : undefined,
@@ -100,14 +58,11 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
 }
 
 async function clusterOfTwo(): Promise<void> {
-  await start();
-  const bootstrap = JSON.parse(await readFile(join(folder, 'bootstrap.json'), 'utf8')) as {
-    token: string;
-    enrolTokens: string[];
-  };
+  await api.start();
+  const bootstrap = await api.bootstrap();
   token = bootstrap.token;
   for (const [index, enrolToken] of bootstrap.enrolTokens.entries()) {
-    const agent = new AgentPeer(url, `node${index + 1}`);
+    const agent = new AgentPeer(api.url, `node${index + 1}`);
     expect((await agent.enrol(enrolToken)).status).toBe(201);
     void agent.stayConnected();
     agents.push(agent);
@@ -120,7 +75,7 @@ async function clusterOfTwo(): Promise<void> {
         items.length === 2 && items.every(({ state, probation }) => state === 'up' && probation === 'passed')
       );
     },
-    READY_WITHIN_MS,
+    TAKEN_UP_WITHIN_MS,
   );
   await call('POST', 'tenants', { name: 'physics', quota: {} });
 }
@@ -153,8 +108,8 @@ function killAt(method: AgentMethod): Promise<void> {
       if (called !== method || isDone) return;
       isDone = true;
       try {
-        await kill();
-        await start();
+        await api.kill();
+        await api.start();
         resolve();
       } catch (error) {
         reject(error as Error);
@@ -172,7 +127,10 @@ const backends = hasRedis ? (['postgresql', 'redis'] as const) : (['postgresql']
 
 describe.each(backends)('after kill -9 of the API, with jobs on %s,', (backend) => {
   beforeEach(async () => {
-    if (backend === 'redis') environment.REDIS_URL = `${redis?.url}`;
+    api = await ApiProcess.on(await postgres.createDatabase(), folder, {
+      DRVS_BOOTSTRAP_NODES: '2',
+      ...(backend === 'redis' ? { REDIS_URL: `${redis?.url}` } : {}),
+    });
     await clusterOfTwo();
   });
 
@@ -219,12 +177,3 @@ describe.each(backends)('after kill -9 of the API, with jobs on %s,', (backend) 
     for (const { containers } of agents) expect(containers.size).toBe(0);
   }, 180_000);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}

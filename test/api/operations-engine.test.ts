@@ -1,20 +1,16 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { AgentMethod, DrvmView, OperationLogPage, OperationView, Page, Problem } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import type { Database } from '../../apps/api/src/database/database.js';
 import { AgentPeer } from '../support/agent-peer.js';
 import { ApiClient, startApi, type TestApi } from '../support/api.js';
+import { ApiProcess, buildAll } from '../support/api-process.js';
 import { TestCluster, until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
-const ROOT = join(import.meta.dirname, '../..');
 const PATIENT_MS = 120_000;
 jest.setTimeout(240_000);
 
@@ -331,36 +327,21 @@ describe('in one process', () => {
 
 describe('after kill -9 at each step', () => {
   let folder: string;
-  let url: string;
-  let environment: Record<string, string>;
-  let child: ChildProcess | null = null;
+  let child: ApiProcess;
   let ledger: pg.Client;
   let client: ApiClient;
   let nodes: AgentPeer[] = [];
 
   beforeAll(async () => {
-    await promisify(execFile)(process.execPath, [join(ROOT, 'scripts/build.mjs')]);
+    await buildAll();
     folder = await mkdtemp(join(tmpdir(), 'drvs-engine-'));
     const databaseUrl = await postgres.createDatabase();
-    const port = await freePort();
-    url = `http://127.0.0.1:${port}`;
-    environment = {
-      PATH: process.env.PATH ?? '',
-      DATABASE_URL: databaseUrl,
-      PORT: String(port),
-      DRVS_DATA: folder,
-      DRVS_BOOTSTRAP_FILE: join(folder, 'bootstrap.json'),
-      DRVS_BOOTSTRAP_NODES: '2',
-      LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'fatal',
-    };
-    await startChild();
-    const bootstrap = JSON.parse(await readFile(join(folder, 'bootstrap.json'), 'utf8')) as {
-      token: string;
-      enrolTokens: string[];
-    };
-    client = new ApiClient(url, bootstrap.token);
+    child = await ApiProcess.on(databaseUrl, folder, { DRVS_BOOTSTRAP_NODES: '2' });
+    await child.start();
+    const bootstrap = await child.bootstrap();
+    client = new ApiClient(child.url, bootstrap.token);
     for (const [index, token] of bootstrap.enrolTokens.entries()) {
-      const agent = new AgentPeer(url, `node${index + 1}`);
+      const agent = new AgentPeer(child.url, `node${index + 1}`);
       expect((await agent.enrol(token)).status).toBe(201);
       void agent.stayConnected();
       nodes.push(agent);
@@ -373,32 +354,10 @@ describe('after kill -9 at each step', () => {
   afterAll(async () => {
     for (const agent of nodes) agent.disconnect();
     nodes = [];
-    await killChild();
+    await child?.kill();
     await ledger?.end();
     await rm(folder, { recursive: true, force: true });
   });
-
-  async function startChild(): Promise<void> {
-    child = spawn(process.execPath, [join(ROOT, 'apps/api/dist/main.js')], {
-      env: environment,
-      stdio: ['ignore', process.env.TEST_LOG_LEVEL ? 'inherit' : 'ignore', 'inherit'],
-    });
-    await until(
-      'the API is ready',
-      () =>
-        fetch(`${url}/readyz`).then(
-          ({ ok }) => ok,
-          () => false,
-        ),
-      PATIENT_MS,
-    );
-  }
-
-  async function killChild(): Promise<void> {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
 
   const untilUp = () =>
     until(
@@ -446,8 +405,8 @@ describe('after kill -9 at each step', () => {
       },
       PATIENT_MS,
     );
-    await killChild();
-    await startChild();
+    await child.kill();
+    await child.start();
     await untilUp();
   }
 
@@ -481,11 +440,3 @@ describe('after kill -9 at each step', () => {
     400_000,
   );
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -1,12 +1,13 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ApiClient } from '../support/api.js';
+import { buildAll } from '../support/api-process.js';
+import { freePort } from '../support/ports.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -15,7 +16,7 @@ let folder: string;
 const running: ChildProcess[] = [];
 
 beforeAll(async () => {
-  await promisify(execFile)(process.execPath, [join(ROOT, 'scripts/build.mjs')]);
+  await buildAll();
   postgres = await startPostgres();
 });
 afterAll(() => postgres?.stop());
@@ -63,14 +64,6 @@ async function ready(url: string, { child, output }: Started): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`it is not ready: ${output()}`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A way to the database that can be shut and opened again. */

@@ -1,10 +1,6 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type {
   NewWebhookView,
   Page,
@@ -16,11 +12,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@j
 import pg from 'pg';
 import { Database } from '../../apps/api/src/database/database.js';
 import { type ApiClient, startApi, type TestApi } from '../support/api.js';
+import { ApiProcess, buildAll } from '../support/api-process.js';
 import { TestCluster, until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { WebhookReceiver } from '../support/webhook-receiver.js';
 
-const ROOT = join(import.meta.dirname, '../..');
 const PATIENT_MS = 60_000;
 
 jest.setTimeout(180_000);
@@ -234,54 +230,24 @@ describe('who may', () => {
 
 describe('an API that dies', () => {
   let folder: string;
-  let child: ChildProcess | null = null;
+  let child: ApiProcess;
   beforeAll(async () => {
-    await promisify(execFile)(process.execPath, [join(ROOT, 'scripts/build.mjs')]);
+    await buildAll();
     folder = await mkdtemp(join(tmpdir(), 'drvs-webhooks-'));
   }, 180_000);
   afterAll(async () => {
-    await kill();
+    await child?.kill();
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function start(databaseUrl: string, port: number): Promise<void> {
-    child = spawn(process.execPath, [join(ROOT, 'apps/api/dist/main.js')], {
-      env: {
-        PATH: process.env.PATH ?? '',
-        DATABASE_URL: databaseUrl,
-        PORT: String(port),
-        DRVS_DATA: folder,
-        DRVS_BOOTSTRAP_FILE: join(folder, 'bootstrap.json'),
-        LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'warn',
-      },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    await until(
-      'the API is ready',
-      () =>
-        fetch(`http://127.0.0.1:${port}/readyz`).then(
-          ({ ok }) => ok,
-          () => false,
-        ),
-      PATIENT_MS,
-    );
-  }
-
-  /** As `kill -9` does. */
-  async function kill(): Promise<void> {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
-
   test('between the event and its delivery, or in the middle of one, loses nothing', async () => {
     const databaseUrl = await postgres.createDatabase();
-    const port = await freePort();
     const to = await receiver();
-    await start(databaseUrl, port);
-    const { token } = JSON.parse(await readFile(join(folder, 'bootstrap.json'), 'utf8')) as { token: string };
+    child = await ApiProcess.on(databaseUrl, folder);
+    await child.start();
+    const { token } = await child.bootstrap();
     const ask = async (method: string, path: string, body: unknown) => {
-      const response = await fetch(`http://127.0.0.1:${port}/api/v1/${path}`, {
+      const response = await fetch(`${child.url}/api/v1/${path}`, {
         method,
         headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
         body: JSON.stringify(body),
@@ -300,26 +266,18 @@ describe('an API that dies', () => {
       to.behave = () => undefined;
       await write('1');
       await until('the first is on its way', () => to.received.length === 1, PATIENT_MS);
-      await kill();
+      await child.kill();
       // Committed while nobody is there to deliver.
       await write('2');
       await write('3');
       to.behave = (response) => response.writeHead(200).end();
-      await start(databaseUrl, port);
+      await child.start();
       await until('all came', () => to.received.length >= 4, PATIENT_MS);
       expect(to.received.map(({ text }) => text)).toEqual(['1', '1', '2', '3']);
       expect(to.received.every(({ isSigned }) => isSigned)).toBe(true);
     } finally {
       await client.end();
-      await kill();
+      await child.kill();
     }
   }, 180_000);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './ports.js';
 
 /** The whole of DRVS as `./drvs up` starts it, on a port and in a data folder of its own, driven as a user would. */
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -46,15 +46,6 @@ export interface Stack {
   ): Promise<{ data: T | null; errors?: { message: string; extensions?: { code?: string } }[] }>;
   parts(): Promise<StatusPart[]>;
   stop(): Promise<void>;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 function collect(child: ChildProcess, input?: string): Promise<CommandResult> {
