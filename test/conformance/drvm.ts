@@ -10,6 +10,7 @@ import type {
   ContainerPeer,
   ContainerSpec,
   ExitStatus,
+  GivenDevice,
   ResourceAmounts,
   RpcContext,
 } from '@drvs/contracts';
@@ -40,6 +41,8 @@ export class Drvm {
   readonly events: ContainerEvent[] = [];
   readonly containers: MolContainer[] = [];
   #generation = 1;
+  /** By index of the node that they are on. */
+  readonly #devices = new Map<number, GivenDevice[]>();
 
   private constructor(
     readonly id: string,
@@ -76,6 +79,7 @@ export class Drvm {
       index,
       home: 0,
       limits: { cpuMilli: 1000, memoryMiB: this.memoryMiB, diskGiB: 1, networkMbps: 0, ...limits },
+      devices: this.#devices.get(index) ?? [],
       peers: this.peers,
       authorityCertificate: this.authority.pem,
       certificate: this.identities[index]!.certificate,
@@ -86,6 +90,12 @@ export class Drvm {
   async limit(index: number, limits: Partial<ResourceAmounts>): Promise<void> {
     this.#generation++;
     await this.call('container.update', this.#specOf(index, limits), { at: index });
+  }
+
+  /** These devices of the node are the DRVM's from now on, and no others. */
+  async give(index: number, devices: GivenDevice[]): Promise<void> {
+    this.#devices.set(index, devices);
+    await this.limit(index, {});
   }
 
   async startContainer(index: number): Promise<MolContainer> {

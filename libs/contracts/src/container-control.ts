@@ -20,6 +20,16 @@ export const ContainerPeer = z.object({
 });
 export type ContainerPeer = z.infer<typeof ContainerPeer>;
 
+/** A device of the node that the DRVM has been given, and that its programs see as `/dev/host/NODE/NAME`. */
+export const GivenDevice = z.object({
+  /** As the agent found it, for instance `character:ttyS0`. */
+  key: z.string().max(300),
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/),
+  /** On the host. The agent gives the container those alone that it has found itself under this key. */
+  path: z.string().max(4096),
+});
+export type GivenDevice = z.infer<typeof GivenDevice>;
+
 /** All a container needs to start; the agent keeps it on disk and can start the container again without the API. */
 export const ContainerSpec = z.object({
   drvmId: z.string(),
@@ -33,6 +43,8 @@ export const ContainerSpec = z.object({
   /** Grows by one each time that home moves; where two containers are named as home, the higher one is it. */
   homeEpoch: z.int().min(0).optional(),
   limits: ResourceAmounts,
+  /** Of this node. */
+  devices: z.array(GivenDevice).max(64).optional(),
   /** All containers of the DRVM, this one too. Their indexes may have gaps. */
   peers: z.array(ContainerPeer),
   /** PEM. The DRVM's own authority; nobody outside this DRVM holds a certificate of it. */
@@ -266,6 +278,8 @@ export const ContainerEvent = z.object({
     'peer.back',
     'system.restarted',
     'home.moved',
+    'device.plugged',
+    'device.unplugged',
   ]),
   drvmId: z.string(),
   pid: z.int().nullable(),

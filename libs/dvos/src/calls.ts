@@ -125,7 +125,9 @@ export const OPEN_TRUNCATE = 8;
 /** FD_FLAGS, WASI's bits. */
 export const FD_APPEND = 1;
 export const FD_DSYNC = 2;
-/* 4 is non-blocking, 8 reads in step with writes: kept and told, without effect on files in memory. */
+/** Has an effect on attached devices alone: nothing else makes one wait. */
+export const FD_NONBLOCK = 4;
+/* 8 reads in step with writes: kept and told, without effect. */
 export const FD_SYNC = 16;
 export const FD_ALL_FLAGS = 31;
 
@@ -149,7 +151,7 @@ export const FILE_SYMLINK = 7;
 /** What SELECT asks of a descriptor. */
 export const POLL_READ = 1;
 export const POLL_WRITE = 2;
-/** A record of SELECT's answer: i32 status, i32 0, f64 bytes that can be read or written. */
+/** A record of SELECT's answer: i32 status, i32 1 when there is nothing yet, f64 bytes that can be read or written. */
 export const POLL_ANSWER_BYTES = 16;
 
 /** Bytes of a WASI dirent before its name: u64 next cookie, u64 inode, u32 name's length, u8 kind, 3 bytes 0. */

@@ -24,6 +24,7 @@ import {
   type Transport,
 } from '@drvs/drvmm-core';
 import { z } from 'zod';
+import { DeviceTask } from './devices/device-task.js';
 import { Home, type HomeState } from './home.js';
 import { elsewhere, homeIsElsewhere } from './home-move/home-methods.js';
 import { abandonSeat, HomeMoves, type HomeSeat, type HomeStep } from './home-move/home-moves.js';
@@ -124,6 +125,7 @@ export class MolContainer {
   readonly #systask: Systask;
   readonly #nodes: Nodes;
   readonly #reports: EndReports;
+  readonly #devices: DeviceTask;
   readonly #programs: Programs;
   readonly #moves: HomeMoves;
   readonly #record: HomeRecord;
@@ -189,6 +191,7 @@ export class MolContainer {
     );
     this.#nodes.setPeers(spec.peers);
     this.#reports = new EndReports(() => transport.control(this.#moves.place.index));
+    this.#devices = new DeviceTask({ ipc: this.#ipc, life: options.incarnation });
     this.#programs = new Programs(options.dataFolder, options.instrument);
     this.#moves = new HomeMoves(
       {
@@ -235,6 +238,7 @@ export class MolContainer {
     transport.setPeers(this.#spec.peers);
     await transport.start();
     this.#state = 'running';
+    this.#setDevices();
     if (this.#seat !== null && this.#seat.journal.former.length > 0) {
       emit(this.#event('system.restarted', null, this.#spec.index, 'the home container was restarted'));
     }
@@ -249,6 +253,10 @@ export class MolContainer {
       diskBytes: this.#spec.limits.diskGiB * GIB,
       port: (endpoint) => this.#portOf(endpoint),
       handover: former?.vfs,
+      onDevice: (isThere, path) => {
+        const kind = isThere ? 'device.plugged' : 'device.unplugged';
+        this.#o.emit(this.#event(kind, null, this.#spec.index, `${path} is ${isThere ? 'there' : 'gone'}`));
+      },
       counters: this.#disk,
       onTrouble: (trouble) => {
         this.#trouble = trouble;
@@ -281,8 +289,12 @@ export class MolContainer {
     for (const report of this.#reports.takeAll()) seat.home.ended(report);
     for (const { index } of this.#nodes.all()) {
       const now = index === this.#spec.index ? this.#o.incarnation : (this.#incarnations.get(index) ?? null);
-      if (now === null || now !== incarnations.get(index)) seat.home.nodeLost(index);
+      if (now === null || now !== incarnations.get(index)) {
+        seat.home.nodeLost(index);
+        seat.storage.vfs.nodeLost(index);
+      }
     }
+    this.#devices.announce();
     const name = this.#nodes.nameOf(this.#spec.index);
     this.#o.emit(this.#event('home.moved', null, this.#spec.index, `the home of the DRVM is ${name} now`));
   }
@@ -299,6 +311,7 @@ export class MolContainer {
 
   #homeChanged(): void {
     this.#homeIncarnation = this.#incarnations.get(this.#homeIndex) ?? null;
+    this.#devices.announce();
     if (this.#homeIncarnation !== null) return;
     // It does not hear this container, so it has given its processes up.
     this.#givenUp(`node lost: the home node ${this.#nodes.nameOf(this.#homeIndex)} does not answer`);
@@ -338,7 +351,12 @@ export class MolContainer {
     this.#nodes.setPeers(spec.peers);
     this.#o.transport.setPeers(spec.peers);
     this.#moves.learn(placeIn(spec));
+    this.#setDevices();
     if (isShrinking) giveMemoryBack();
+  }
+
+  #setDevices(): void {
+    this.#devices.setDevices(this.#nodes.nameOf(this.#spec.index), this.#spec.devices ?? []);
   }
 
   /** @throws DrvsError StateConflict when the spec allows less than is in use, or leaves out a node that is in use. */
@@ -433,6 +451,7 @@ export class MolContainer {
     if (this.#seat !== null) await this.#seat.home.stopAll(graceMs);
     else await this.#endGuests(graceMs);
     this.#kernel.close();
+    this.#devices.close();
     this.#reports.close();
     await this.#o.transport.close();
     this.#seat?.storage.close();
@@ -597,6 +616,7 @@ export class MolContainer {
   #peerUp(peer: number, incarnation: string): void {
     this.#incarnations.set(peer, incarnation);
     this.#ipc.peerUp(peer);
+    if (peer === this.#homeIndex) this.#devices.announce();
     if (this.#seat !== null) {
       this.#seat.home.nodeBack(peer);
       this.#o.emit(this.#event('peer.back', null, peer, `${this.#nodes.nameOf(peer)} is heard`));
@@ -616,12 +636,14 @@ export class MolContainer {
     // Taken out of the DRVM, it or this one: it had nothing that could be lost, and there is nothing to tell.
     if (!this.#nodes.has(peer) || reason.endsWith(LEFT_DRVM)) {
       this.#seat?.home.nodeLost(peer);
+      this.#seat?.storage.vfs.nodeLeft(peer);
       return;
     }
     const text = `${this.#nodes.nameOf(peer)} is lost: ${reason}`;
     if (this.#seat !== null) {
       this.#o.emit(this.#event('peer.lost', null, peer, text));
       this.#seat.home.nodeLost(peer);
+      this.#seat.storage.vfs.nodeLost(peer);
     } else if (peer === this.#homeIndex) {
       // Home has given up the processes here when the session ended, so they must not go on.
       this.#o.emit(this.#event('peer.lost', null, peer, text));
@@ -652,12 +674,15 @@ export class MolContainer {
     return {
       reply: (to, message, data) => void this.#ipc.reply(self, to, message, data),
       notify: (to) => void this.#ipc.notify(self, to),
+      post: (to, message, data) => void this.#ipc.post(self, to, message, data),
+      putBack: (caller, message, data) => void this.#ipc.putBack(self, caller, message, data),
       now: () => Date.now(),
     };
   }
 
   #bindServer(server: Server): void {
     const owner: Owner = {
+      onCancelled: (_self, caller) => server.onCancelled?.(caller),
       onMessage: (_self, message, data) => {
         try {
           server.onMessage(message, data);

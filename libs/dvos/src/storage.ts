@@ -16,6 +16,8 @@ export interface StorageOptions {
   port(endpoint: Endpoint): ServerPort;
   /** What another home had open. */
   handover?: VfsHandover;
+  /** A device of a host has come or gone. */
+  onDevice?(isThere: boolean, path: string): void;
   /** Why nothing can be stored at present; null: it can again. */
   onTrouble(trouble: string | null): void;
   /** Counted up with each read and write of files that goes to the host's disk. */
@@ -43,6 +45,7 @@ export function openStorage({
   diskBytes,
   port,
   handover,
+  onDevice,
   onTrouble,
   counters,
 }: StorageOptions): Storage {
@@ -55,6 +58,7 @@ export function openStorage({
     devices: { terminal: tty, random: (target) => void randomFillSync(target) },
     limitBytes: diskBytes,
     handover,
+    onDevice,
   });
   return {
     vfs: vfs.control,

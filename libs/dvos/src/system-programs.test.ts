@@ -14,7 +14,13 @@ describe("the system's programs", () => {
       dataFolder: join(folder, 'data'),
       diskBytes,
       // Nobody sends these servers a message here.
-      port: () => ({ reply: () => undefined, notify: () => undefined, now: () => 0 }),
+      port: () => ({
+        reply: () => undefined,
+        notify: () => undefined,
+        post: () => undefined,
+        putBack: () => undefined,
+        now: () => 0,
+      }),
       onTrouble: () => undefined,
     });
   beforeEach(async () => {

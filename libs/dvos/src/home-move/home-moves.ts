@@ -415,6 +415,7 @@ export class HomeMoves {
       departure.disturbed = null;
       if (await within(QUIET_WITHIN_MS, () => seat.home.isQuiet)) {
         ipc.pauseServers();
+        seat.storage.vfs.putBackWaiting();
         const isAnswered = await within(BARRIER_WITHIN_MS, () => ipc.owedByServers() === 0);
         // Twice: an answer whose receiver had moved away comes back here and is sent on between the two.
         if (isAnswered && seat.home.isQuiet && (await this.#barrier()) && (await this.#barrier())) {

@@ -12,6 +12,8 @@ export interface Server {
    * kernel's word for who sent it. `message` and `data` are valid only during the call.
    */
   onMessage(message: Message, data: Uint8Array): void;
+  /** `caller`, who has not been answered yet, waits no longer. */
+  onCancelled?(caller: Endpoint): void;
   /** Endpoint `endpoint` will never speak again: forget what it waits for. */
   onGone?(endpoint: Endpoint): void;
 }
@@ -24,6 +26,10 @@ export interface ServerPort {
    */
   reply(to: Endpoint, message: Message, data?: Uint8Array): void;
   notify(to: Endpoint): void;
+  /** A message to a task or server that is not waited for. `message` and `data` are copied. */
+  post(to: Endpoint, message: Message, data?: Uint8Array): void;
+  /** Gives back a call that was taken and of which nothing was done; only while servers are paused. */
+  putBack(caller: Endpoint, message: Message, data: Uint8Array): void;
   /** Milliseconds since 1970 at the arrival of the message being served. */
   now(): number;
 }

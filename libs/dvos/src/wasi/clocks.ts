@@ -61,14 +61,21 @@ const TAG_WRITE = 2;
 const ABSOLUTE = 1;
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** In `scratch`: when the call began, by the monotonic clock. In `step`, besides ASKED: it sleeps, or has only begun. */
+/** A descriptor that has nothing yet is asked about again so soon, then less and less often. */
+const AGAIN_FIRST_MS = 1;
+const AGAIN_MOST_MS = 16;
+
+/** In `scratch`: when the call began, by the monotonic clock, and how long it last paused between two questions. */
 const BEGAN = 0;
+const PAUSE = 1;
+/** In `step`, besides ASKED: it sleeps, has only begun, or will ask again. */
 const SLEEPING = 2;
 const BEGUN = 3;
+const PAUSING = 4;
 
 /**
- * Files and devices never make one wait, so descriptors are ready at once, and only clocks alone make the process
- * sleep. Relative times count from the first entry, also when the process is moved while it sleeps.
+ * Files are ready at once. Devices of hosts alone may have nothing yet: then the process sleeps, and asks again, until
+ * one has, or a clock is due. Relative times count from the first entry, also when the process is moved while it sleeps.
  */
 export function poll_oneoff(c: Caller, input: number, output: number, count: number, stored: number): number {
   return poll(c, PREVIEW_1, input, output, count, stored);
@@ -100,8 +107,9 @@ function poll(
     isInside(c, stored, 4);
   if (!isValid) return ERRNO.FAULT;
   const start = input >>> 0;
-  if (c.step === 0) {
-    c.scratch[BEGAN] = c.monotonicMs();
+  if (c.step === PAUSING && c.outcome === EINTR) return ERRNO.INTR;
+  if (c.step === 0 || c.step === PAUSING) {
+    if (c.step === 0) c.scratch[BEGAN] = c.monotonicMs();
     // (Who uses `scratch` sets `step`: the time may have passed already, and the next call must find it clear.)
     c.step = BEGUN;
     const asked = descriptorsOf(c.view(), layout, start, length);
@@ -115,6 +123,13 @@ function poll(
   if (c.step === ASKED) {
     if (result(c) < 0) return errnoOf(result(c));
     answers = c.replyData();
+    const deadline = earliest(c, layout, start, length);
+    if (isNothingYet(answers) && deadline > c.monotonicMs()) {
+      const pause = Math.min(c.scratch[PAUSE]! * 2 || AGAIN_FIRST_MS, AGAIN_MOST_MS);
+      c.scratch[PAUSE] = pause;
+      c.step = PAUSING;
+      return c.sleepUntil(Math.min(deadline, c.monotonicMs() + pause));
+    }
   } else {
     if (c.step === SLEEPING && c.outcome === EINTR) return ERRNO.INTR;
     const deadline = earliest(c, layout, start, length);
@@ -126,6 +141,14 @@ function poll(
   const events = putEvents(c, layout, start, output >>> 0, length, answers);
   c.view().setUint32(stored >>> 0, events, true);
   return ERRNO.SUCCESS;
+}
+
+/** Whether each of the descriptors asked about has to be waited for. */
+function isNothingYet(answers: Uint8Array): boolean {
+  const view = new DataView(answers.buffer, answers.byteOffset, answers.length);
+  for (let at = 0; at < answers.length; at += POLL_ANSWER_BYTES)
+    if (!view.getInt32(at + 4, true)) return false;
+  return true;
 }
 
 /** Puts the descriptors asked about into `staging`. @returns how many, or a negative WASI errno. */
@@ -157,8 +180,10 @@ function deadlineOf(c: Caller, layout: SubscriptionLayout, view: DataView, at: n
 function earliest(c: Caller, layout: SubscriptionLayout, start: number, length: number): number {
   const view = c.view();
   let deadline = NEVER;
-  for (let i = 0; i < length; i++)
-    deadline = Math.min(deadline, deadlineOf(c, layout, view, start + i * layout.bytes));
+  for (let i = 0; i < length; i++) {
+    const at = start + i * layout.bytes;
+    if (view.getUint8(at + 8) === TAG_CLOCK) deadline = Math.min(deadline, deadlineOf(c, layout, view, at));
+  }
   return deadline;
 }
 
@@ -190,6 +215,7 @@ function putEvents(
       else if (clock > MONOTONIC) errno = ERRNO.NOTSUP;
     } else {
       const place = asked++ * POLL_ANSWER_BYTES;
+      if (answer!.getInt32(place + 4, true)) continue;
       errno = errnoOf(answer!.getInt32(place, true));
       bytes = answer!.getFloat64(place + 8, true);
     }

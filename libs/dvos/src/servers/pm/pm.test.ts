@@ -17,6 +17,8 @@ function build() {
     {
       reply: (to, message) => void replies.push({ to, type: message.type, word: message.words[2]! }),
       notify: () => {},
+      post: () => {},
+      putBack: () => {},
       now: () => 0,
     },
     table,

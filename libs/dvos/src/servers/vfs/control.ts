@@ -10,7 +10,15 @@ import {
   RIGHTS_DIRECTORY,
   RIGHTS_FILE,
 } from '../../calls.js';
-import { DEVICE_NULL, DEVICE_RANDOM, DEVICE_TTY, DEVICE_ZERO } from './device-numbers.js';
+import { isAttached } from './attached-devices.js';
+import {
+  DEVICE_CLOCK,
+  DEVICE_FULL,
+  DEVICE_NULL,
+  DEVICE_RANDOM,
+  DEVICE_TTY,
+  DEVICE_ZERO,
+} from './device-numbers.js';
 import { Filp, ProcessFiles } from './filedes.js';
 import { anonymousDevice, packVfs, type VfsHandover } from './handover.js';
 import type { Inode } from './inode.js';
@@ -40,7 +48,12 @@ const SYSTEM_DEVICES = [
   ['/dev/random', DEVICE_RANDOM],
   ['/dev/urandom', DEVICE_RANDOM],
   ['/dev/tty', DEVICE_TTY],
+  ['/dev/console', DEVICE_TTY],
+  ['/dev/full', DEVICE_FULL],
+  ['/dev/clock', DEVICE_CLOCK],
 ] as const;
+/** Where devices of hosts are: /dev/host/NODE/NAME. */
+const ATTACHED_DIRECTORY = '/dev/host';
 const encoder = new TextEncoder();
 
 /**
@@ -70,6 +83,9 @@ export class VfsControl {
     }
     const opened = directories.map(({ path, as }) => ({ inode: this.#directory(path), as }));
     const stdin = stdinPath === null ? null : this.#file(stdinPath);
+    if (stdin !== null && isAttached(stdin.device)) {
+      this.#check(this.#vfs.attached.refusal(stdin.device), stdinPath!, 'opened');
+    }
     this.detach(endpoint);
     const process = new ProcessFiles(endpoint, ttyId);
     const install = (filp: Filp, rights: number, inheriting = 0, name: Uint8Array | null = null): void => {
@@ -100,6 +116,7 @@ export class VfsControl {
 
   /** Closes all that the process has open. May be called twice. */
   detach(endpoint: Endpoint): void {
+    this.#vfs.attached.gone(endpoint);
     const process = this.#vfs.processes.get(endpoint);
     if (!process) return;
     for (const fd of [...process.numbers()]) this.#vfs.drop(process, fd);
@@ -109,6 +126,56 @@ export class VfsControl {
   /** Who has what open: for the next home. */
   handover(): VfsHandover {
     return packVfs(this.#vfs);
+  }
+
+  /** Calls that wait for a device are given back, so that VFS owes nobody an answer; only while servers are paused. */
+  putBackWaiting(): void {
+    this.#vfs.attached.putBack();
+  }
+
+  // --- devices of hosts ---
+
+  /** The container does not answer: its devices give EIO until it does. */
+  nodeLost(index: number): void {
+    this.#vfs.attached.nodeLost(index);
+  }
+
+  /** It is of the DRVM no longer, nor are its devices. */
+  nodeLeft(index: number): void {
+    this.#vfs.attached.nodeLeft(index);
+  }
+
+  /** Nobody uses one: what a former life of the DRVM had. */
+  clearAttached(): void {
+    if (this.#lookUp(ATTACHED_DIRECTORY, KEEP_LAST) === OK && this.#vfs.lookup.inode !== null) {
+      this.remove(ATTACHED_DIRECTORY, true);
+    }
+  }
+
+  /** @returns the path, or null when there is no room for it. */
+  plug(device: number, name: string): string | null {
+    const path = `${ATTACHED_DIRECTORY}/${name}`;
+    try {
+      this.unplug(null, name);
+      this.makeDirectory(path.slice(0, path.lastIndexOf('/')), true);
+      this.#find(path, KEEP_LAST);
+      this.#made(this.#vfs.make(FILE_CHARACTER_DEVICE, 0o660, device), path);
+      return path;
+    } catch (error) {
+      console.error(`the device ${path} cannot be shown: ${(error as Error).message}`);
+      return null;
+    }
+  }
+
+  /** Removes the name of the device, or of whatever (null) device has it. @returns the path, or null: it had none. */
+  unplug(device: number | null, name: string): string | null {
+    const path = `${ATTACHED_DIRECTORY}/${name}`;
+    if (this.#lookUp(path, KEEP_LAST) !== OK) return null;
+    const { inode } = this.#vfs.lookup;
+    if (!inode || inode.kind !== FILE_CHARACTER_DEVICE || inode.device !== (device ?? inode.device))
+      return null;
+    this.#check(removeFile(this.#vfs), path, 'removed');
+    return path;
   }
 
   // --- the disk ---

@@ -1,7 +1,16 @@
 /** Character devices of the file tree: their numbers, and what answers behind them (MINIX's dmap). */
 
-import { DEVICE_NULL, DEVICE_RANDOM, DEVICE_TTY, DEVICE_ZERO } from './device-numbers.js';
-import { EIO } from './status.js';
+import {
+  DEVICE_CLOCK,
+  DEVICE_FULL,
+  DEVICE_NULL,
+  DEVICE_RANDOM,
+  DEVICE_TTY,
+  DEVICE_ZERO,
+} from './device-numbers.js';
+import { ENODEV, ENOSPC, EPERM } from './status.js';
+
+const encoder = new TextEncoder();
 
 /** What VFS asks of TTY: like MINIX's driver protocol, but a call, since both are servers of the home container. */
 export interface TerminalDriver {
@@ -15,20 +24,28 @@ export interface DeviceDrivers {
   random(target: Uint8Array): void;
 }
 
-/** @returns bytes read into `target`, 0 at the end, or a negative status. */
-export function readDevice(drivers: DeviceDrivers, device: number, target: Uint8Array): number {
+/** @param nowMs since 1970. @returns bytes read into `target`, 0 at the end, or a negative status. */
+export function readDevice(
+  drivers: DeviceDrivers,
+  device: number,
+  target: Uint8Array,
+  nowMs: number,
+): number {
   switch (device) {
     case DEVICE_NULL:
     case DEVICE_TTY:
       return 0;
     case DEVICE_ZERO:
+    case DEVICE_FULL:
       target.fill(0);
       return target.length;
     case DEVICE_RANDOM:
       drivers.random(target);
       return target.length;
+    case DEVICE_CLOCK:
+      return encoder.encodeInto(`${new Date(nowMs).toISOString()}\n`, target).written;
     default:
-      return EIO;
+      return ENODEV;
   }
 }
 
@@ -45,7 +62,11 @@ export function writeDevice(
       return bytes.length;
     case DEVICE_TTY:
       return drivers.terminal.write(minor, bytes);
+    case DEVICE_FULL:
+      return ENOSPC;
+    case DEVICE_CLOCK:
+      return EPERM;
     default:
-      return EIO;
+      return ENODEV;
   }
 }

@@ -1,6 +1,7 @@
-import type { Endpoint } from '@drvs/drvmm-core';
+import { DevicesHandover, type Endpoint } from '@drvs/drvmm-core';
 import { z } from 'zod';
 import { FILE_CHARACTER_DEVICE } from '../../calls.js';
+import { isAttached } from './attached-devices.js';
 import { Filp, ProcessFiles } from './filedes.js';
 import { Inode } from './inode.js';
 import { ROOT } from './inode-tree.js';
@@ -14,6 +15,7 @@ import type { VfsState } from './state.js';
 const Orphan = z.object({
   number: z.int(),
   kind: z.int(),
+  device: z.int().default(0),
   mode: z.int(),
   size: z.number(),
   parent: z.int().nullable(),
@@ -44,6 +46,7 @@ export const VfsHandover = z.object({
   directories: z.array(
     z.object({ inode: z.int(), nextCookie: z.int(), cookies: z.array(z.tuple([z.string(), z.int()])) }),
   ),
+  attached: DevicesHandover.optional(),
 });
 export type VfsHandover = z.infer<typeof VfsHandover>;
 
@@ -86,15 +89,17 @@ export function packVfs(vfs: VfsState): VfsHandover {
             },
           ],
     ),
+    attached: vfs.attached.handover(),
   };
 }
 
 function describeOrphan(inode: Inode): VfsHandover['orphans'][number] {
-  const { number, kind, mode, size, parent } = inode;
+  const { number, kind, device, mode, size, parent } = inode;
   const { accessMs, accessNanos, modifiedMs, modifiedNanos, changedMs } = inode;
   return {
     number,
     kind,
+    device,
     mode,
     size,
     parent: parent?.number ?? null,
@@ -106,8 +111,9 @@ function describeOrphan(inode: Inode): VfsHandover['orphans'][number] {
 export function unpackVfs(vfs: VfsState, handover: VfsHandover): void {
   const { tree } = vfs;
   tree.reserve(handover.nextInode);
-  for (const { number, kind, mode, size, parent, times } of handover.orphans) {
-    const inode = new Inode(number, kind, mode, 0, '', times[4]);
+  if (handover.attached !== undefined) vfs.attached.restore(handover.attached);
+  for (const { number, kind, device, mode, size, parent, times } of handover.orphans) {
+    const inode = new Inode(number, kind, mode, device, '', times[4]);
     [inode.accessMs, inode.accessNanos, inode.modifiedMs, inode.modifiedNanos] = times;
     if (parent !== null) inode.parent = tree.get(parent) ?? tree.get(ROOT)!;
     tree.adopt(inode, size);
@@ -124,7 +130,10 @@ export function unpackVfs(vfs: VfsState, handover: VfsHandover): void {
     for (const [fd, place, rights, inheriting, name] of descriptors) {
       const filp = files[place];
       if (filp === undefined) throw new Error(`open file ${place} is not there`);
-      if (filp.references === 0) tree.opened(filp.inode);
+      if (filp.references === 0) {
+        tree.opened(filp.inode);
+        if (isAttached(filp.inode.device)) vfs.attached.reopened(filp.inode.device);
+      }
       const preopenName = name === null ? null : new Uint8Array(Buffer.from(name, 'base64'));
       process.put(fd, { filp, rights, inheriting, preopenName });
     }

@@ -1,5 +1,6 @@
 import { type Endpoint, type Message, NOTIFY_MESSAGE, SUSPENDED, VFS } from '@drvs/drvmm-core';
 import type { Server, ServerPort } from '../server.js';
+import { AttachedDevices } from './attached-devices.js';
 import { VfsControl } from './control.js';
 import type { DeviceDrivers } from './device.js';
 import { unpackVfs, type VfsHandover } from './handover.js';
@@ -16,6 +17,8 @@ export interface VfsOptions {
   limitBytes: number;
   /** What another home had open: this VFS goes on where that one stopped. */
   handover?: VfsHandover;
+  /** A device of a host has come or gone. */
+  onDevice?(isThere: boolean, path: string): void;
 }
 
 /**
@@ -28,7 +31,8 @@ export interface VfsOptions {
  *                               descriptors (filedes)    InodeTree ◀─ replay ─  FileStore
  *                                                            └── record ──────────▶ (journal, pages)
  *
- * Everything is answered within `onMessage`, except what must be durable first: that is answered when it is.
+ * Everything is answered within `onMessage`, except what must be durable first, which is answered when it is, and what
+ * waits for a device of a host: that is asked again when the device has something (attached-devices).
  */
 export class VfsServer implements Server {
   readonly endpoint: Endpoint = VFS;
@@ -36,8 +40,21 @@ export class VfsServer implements Server {
   readonly #state: VfsState;
 
   /** Loads the tree. @throws DrvsError naming the file when what is stored is damaged. */
-  constructor({ port, store, devices, limitBytes, handover }: VfsOptions) {
+  constructor({ port, store, devices, limitBytes, handover, onDevice }: VfsOptions) {
     this.#state = new VfsState(port, store, devices, limitBytes);
+    this.control = new VfsControl(this.#state);
+    this.#state.attached = new AttachedDevices({
+      port,
+      again: ({ message, data }) => this.#serve(message, data),
+      plugged: (device, name) => {
+        const path = this.control.plug(device, name);
+        if (path !== null) onDevice?.(true, path);
+      },
+      unplugged: (device, name) => {
+        const path = this.control.unplug(device, name);
+        if (path !== null) onDevice?.(false, path);
+      },
+    });
     const { tree } = this.#state;
     store.load({
       apply: (record) => tree.apply(record),
@@ -48,12 +65,17 @@ export class VfsServer implements Server {
     });
     if (handover !== undefined) unpackVfs(this.#state, handover);
     tree.onFreed = (inode) => store.discard(inode.number);
-    this.control = new VfsControl(this.#state);
     this.control.makeSystemFiles();
+    if (handover === undefined) this.control.clearAttached();
   }
 
   onMessage(message: Message, data: Uint8Array): void {
-    if (message.type === NOTIFY_MESSAGE) return;
+    if (message.type === NOTIFY_MESSAGE || this.#state.attached.take(message, data)) return;
+    this.#serve(message, data);
+  }
+
+  /** @returns whether the call has been answered. */
+  #serve(message: Message, data: Uint8Array): boolean {
     const state = this.#state;
     const { answer } = state;
     const { source } = message;
@@ -62,9 +84,14 @@ export class VfsServer implements Server {
     const process = state.processes.get(source);
     const call = table[message.type];
     const result = process && call ? call(state, process, message, data) : EBADCALL;
-    if (result === SUSPENDED) return;
+    if (result === SUSPENDED) return false;
     answer.type = result;
     state.port.reply(source, answer, state.ride);
+    return true;
+  }
+
+  onCancelled(caller: Endpoint): void {
+    this.#state.attached.gone(caller);
   }
 
   onGone(endpoint: Endpoint): void {

@@ -27,6 +27,7 @@ import {
   SEEK_SET,
   WHENCE,
 } from '../../calls.js';
+import { isAttached } from './attached-devices.js';
 import { DEVICE_TTY } from './device-numbers.js';
 import { Filp } from './filedes.js';
 import type { Inode } from './inode.js';
@@ -62,7 +63,8 @@ function rightsFor(inode: Inode): number {
   }
 }
 
-export const open: VfsCall = (vfs, process, { words }, data) => {
+export const open: VfsCall = (vfs, process, request, data) => {
+  const { words } = request;
   const how = words[OPEN_FLAGS]!;
   const flags = words[FD_FLAGS]!;
   const rights = words[RIGHTS]!;
@@ -86,15 +88,15 @@ export const open: VfsCall = (vfs, process, { words }, data) => {
   if (process.isFull) return EMFILE;
   const inode = found(vfs, how, rights, isExclusive, words[MODE]! & MODE_MASK);
   if (typeof inode === 'number') return inode;
+  const mustBeAlone = (how & OPEN_EXCLUSIVE) !== 0;
+  if (isAttached(inode.device)) {
+    const status = vfs.attached.open(inode.device, mustBeAlone, request, data);
+    if (status !== OK) return status;
+  }
   const filp = new Filp(inode, flags, inode.device === DEVICE_TTY ? process.line * 2 : 0);
   const mask = rightsFor(inode);
-  const fd = vfs.install(process, {
-    filp,
-    rights: rights & mask,
-    inheriting: inode.entries ? words[INHERITING]! & inherited : 0,
-    preopenName: null,
-  });
-  return fd;
+  const inheriting = inode.entries ? words[INHERITING]! & inherited : 0;
+  return vfs.install(process, { filp, rights: rights & mask, inheriting, preopenName: null }, mustBeAlone);
 };
 
 /** The file that the look-up found, made or emptied as asked. */

@@ -11,6 +11,7 @@ import {
   POSITION,
   RIGHT,
 } from '../../calls.js';
+import { isAttached } from './attached-devices.js';
 import { readDevice, writeDevice } from './device.js';
 import type { Filp, ProcessFiles } from './filedes.js';
 import type { Inode } from './inode.js';
@@ -19,13 +20,21 @@ import { BLOCK_BYTES, FILE_MAX_BYTES } from './limits.js';
 import type { VfsCall, VfsState } from './state.js';
 import { EFBIG, EINVAL, EIO, EISDIR, ENOSPC, ENOTDIR, ESPIPE, OK } from './status.js';
 
-export const read: VfsCall = (vfs, process, { words, doubles }) => {
+export const read: VfsCall = (vfs, process, request, data) => {
+  const { words, doubles } = request;
   const descriptor = process.find(words[FD]!, RIGHT.FD_READ);
   if (typeof descriptor === 'number') return descriptor;
   const { filp } = descriptor;
   const length = clampLength(vfs, doubles[LENGTH]!);
   if (filp.inode.kind === FILE_CHARACTER_DEVICE) {
-    const count = readDevice(vfs.devices, filp.inode.device, vfs.buffer.subarray(0, length));
+    if (isAttached(filp.inode.device)) {
+      const bytes = vfs.attached.read(filp, length, request, data);
+      if (typeof bytes === 'number') return bytes;
+      vfs.ride = bytes;
+      return bytes.length;
+    }
+    const target = vfs.buffer.subarray(0, length);
+    const count = readDevice(vfs.devices, filp.inode.device, target, vfs.now());
     if (count > 0) vfs.ride = vfs.buffer.subarray(0, count);
     return count;
   }
@@ -44,11 +53,13 @@ export const pread: VfsCall = (vfs, process, { words, doubles }) => {
   return readAt(vfs, inode, position, clampLength(vfs, doubles[LENGTH]!));
 };
 
-export const write: VfsCall = (vfs, process, { words }, data) => {
+export const write: VfsCall = (vfs, process, request, data) => {
+  const { words } = request;
   const descriptor = process.find(words[FD]!, RIGHT.FD_WRITE);
   if (typeof descriptor === 'number') return descriptor;
   const { filp } = descriptor;
   const { inode } = filp;
+  if (isAttached(inode.device)) return vfs.attached.write(filp, request, data);
   if (inode.kind === FILE_CHARACTER_DEVICE) return writeDevice(vfs.devices, inode.device, filp.minor, data);
   const position = filp.flags & FD_APPEND ? inode.size : filp.position;
   const count = writeAt(vfs, inode, position, data);

@@ -1,6 +1,7 @@
 import { type Endpoint, MAX_RIDING_BYTES, Message, SUSPENDED } from '@drvs/drvmm-core';
 import { FILE_DIRECTORY } from '../../calls.js';
 import type { ServerPort } from '../server.js';
+import { type AttachedDevices, isAttached } from './attached-devices.js';
 import type { DeviceDrivers } from './device.js';
 import type { Descriptor, Filp, ProcessFiles } from './filedes.js';
 import type { Inode } from './inode.js';
@@ -28,6 +29,8 @@ export class VfsState {
   readonly #late = new Message();
   /** What rides with it. */
   ride: Uint8Array | undefined;
+  /** Set by the server at its construction. */
+  attached!: AttachedDevices;
   /** Room for what rides. */
   readonly buffer = new Uint8Array(MAX_RIDING_BYTES);
 
@@ -111,10 +114,13 @@ export class VfsState {
   }
 
   /** A new hold on an open file. @returns its number, or EMFILE. */
-  install(process: ProcessFiles, descriptor: Descriptor): number {
-    const isNew = descriptor.filp.references === 0;
+  install(process: ProcessFiles, descriptor: Descriptor, isExclusive = false): number {
+    const { filp } = descriptor;
+    const isNew = filp.references === 0;
     const fd = process.add(descriptor);
-    if (fd >= 0 && isNew) this.tree.opened(descriptor.filp.inode);
+    if (fd < 0 || !isNew) return fd;
+    this.tree.opened(filp.inode);
+    if (isAttached(filp.inode.device)) this.attached.opened(filp.inode.device, isExclusive);
     return fd;
   }
 
@@ -127,6 +133,8 @@ export class VfsState {
   }
 
   #released(filp: Filp): void {
-    if (filp.references === 0) this.tree.closed(filp.inode);
+    if (filp.references > 0) return;
+    if (isAttached(filp.inode.device)) this.attached.closed(filp.inode.device);
+    this.tree.closed(filp.inode);
   }
 }

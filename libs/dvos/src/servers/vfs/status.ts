@@ -16,6 +16,7 @@ export {
   EMFILE,
   EMLINK,
   ENAMETOOLONG,
+  ENODEV,
   ENOENT,
   ENOSPC,
   ENOTDIR,

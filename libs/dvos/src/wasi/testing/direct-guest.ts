@@ -15,6 +15,8 @@ export class DirectSystem {
       this.#replyData = data;
     },
     notify: () => {},
+    post: () => {},
+    putBack: () => {},
     now: () => this.nowMs,
   };
 
