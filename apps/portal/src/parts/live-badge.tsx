@@ -1,5 +1,5 @@
 'use client';
-import { Badge, Tooltip } from '@mantine/core';
+import { Badge } from '@mantine/core';
 import { useFormatter, useTranslations } from 'next-intl';
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { liveState } from '@/graphql/connection';
@@ -23,10 +23,14 @@ export function LiveBadge({ updatedAt }: { updatedAt: Date | null }) {
   }
   const age = updatedAt ? t('age', { ago: format.relativeTime(updatedAt, now) }) : t('connecting');
   return (
-    <Tooltip label={t('lostHint')}>
-      <Badge variant="dot" color={state === 'lost' ? 'orange' : 'gray'} tt="none" role="status">
-        {state === 'lost' ? age : t('connecting')}
-      </Badge>
-    </Tooltip>
+    <Badge
+      variant="dot"
+      color={state === 'lost' ? 'orange' : 'gray'}
+      tt="none"
+      role="status"
+      title={t('lostHint')}
+    >
+      {state === 'lost' ? age : t('connecting')}
+    </Badge>
   );
 }

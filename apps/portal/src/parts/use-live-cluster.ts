@@ -2,6 +2,7 @@ import { useEffect, useMemo, useState } from 'react';
 import { useQuery, useSubscription } from 'urql';
 import type { ClusterFieldsFragment } from '@/gen/graphql';
 import { ClusterQuery, TelemetrySubscription } from '@/graphql/cluster';
+import { byName } from './by-name';
 
 /** The nodes and what each DRVM holds on them: asked once, then pushed by the API. */
 export function useLiveCluster() {
@@ -12,9 +13,6 @@ export function useLiveCluster() {
   useEffect(() => {
     if (nodes) setUpdatedAt(new Date());
   }, [nodes]);
-  const sorted = useMemo(
-    () => nodes && [...nodes].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })),
-    [nodes],
-  );
+  const sorted = useMemo(() => nodes && [...nodes].sort((a, b) => byName(a.name, b.name)), [nodes]);
   return { nodes: sorted, error, fetching, updatedAt, again: () => again({ requestPolicy: 'network-only' }) };
 }

@@ -3,10 +3,8 @@ import { ActionIcon, Indicator } from '@mantine/core';
 import { IconBell } from '@tabler/icons-react';
 import Link from 'next/link';
 import { useTranslations } from 'next-intl';
-import { useCallback } from 'react';
-import { useQuery } from 'urql';
 import { FiringAlertsQuery } from '@/graphql/alerts';
-import { useRepeated } from '@/parts/use-repeated';
+import { useAsked } from '@/parts/use-asked';
 
 const COUNTED_MAX = 99;
 const REFRESH_MS = 15_000;
@@ -14,11 +12,7 @@ const REFRESH_MS = 15_000;
 /** How many alerts fire that nobody has silenced. */
 export function AlertBell() {
   const t = useTranslations('alerts');
-  const [{ data }, ask] = useQuery({ query: FiringAlertsQuery, variables: { first: COUNTED_MAX } });
-  useRepeated(
-    useCallback(() => ask({ requestPolicy: 'network-only' }), [ask]),
-    REFRESH_MS,
-  );
+  const { data } = useAsked({ query: FiringAlertsQuery, variables: { first: COUNTED_MAX } }, REFRESH_MS);
   const now = Date.now();
   const count = (data?.alerts.nodes ?? []).filter(
     ({ silencedUntil }) => !silencedUntil || new Date(silencedUntil).getTime() <= now,

@@ -1,6 +1,8 @@
 'use client';
-import { Kbd, Modal, Table } from '@mantine/core';
+import { Kbd } from '@mantine/core';
 import { useTranslations } from 'next-intl';
+import { Dialog } from '@/parts/dialog';
+import { Table } from '@/parts/table';
 import { useViewer } from '@/session/session';
 import { placesFor } from './places';
 
@@ -10,31 +12,31 @@ export function KeySheet({ onClose }: { onClose: () => void }) {
   const tShell = useTranslations('shell');
   const { role } = useViewer();
   return (
-    <Modal opened onClose={onClose} title={t('keys')} closeButtonProps={{ 'aria-label': t('close') }}>
+    <Dialog onClose={onClose} title={t('keys')}>
       <Table>
-        <Table.Tbody>
-          <Table.Tr>
-            <Table.Td>
+        <tbody>
+          <tr>
+            <td>
               <Kbd>Ctrl</Kbd> <Kbd>K</Kbd>
-            </Table.Td>
-            <Table.Td>{t('open')}</Table.Td>
-          </Table.Tr>
+            </td>
+            <td>{t('open')}</td>
+          </tr>
           {placesFor(role).map(({ key, letter }) => (
-            <Table.Tr key={key}>
-              <Table.Td>
+            <tr key={key}>
+              <td>
                 <Kbd>g</Kbd> <Kbd>{letter}</Kbd>
-              </Table.Td>
-              <Table.Td>{tShell(key)}</Table.Td>
-            </Table.Tr>
+              </td>
+              <td>{tShell(key)}</td>
+            </tr>
           ))}
-          <Table.Tr>
-            <Table.Td>
+          <tr>
+            <td>
               <Kbd>?</Kbd>
-            </Table.Td>
-            <Table.Td>{t('keys')}</Table.Td>
-          </Table.Tr>
-        </Table.Tbody>
+            </td>
+            <td>{t('keys')}</td>
+          </tr>
+        </tbody>
       </Table>
-    </Modal>
+    </Dialog>
   );
 }

@@ -6,6 +6,7 @@ import { useRouter } from 'next/navigation';
 import { useTranslations } from 'next-intl';
 import { useQuery } from 'urql';
 import { PaletteQuery } from '@/graphql/palette';
+import { drvmHref, nodeHref } from '@/parts/links';
 import { mayManageDrvms, useViewer } from '@/session/session';
 import { placesFor } from './places';
 
@@ -39,7 +40,7 @@ export function Palette({ store }: { store: Parameters<typeof Spotlight>[0]['sto
       label: drvm.name,
       description: `${drvm.tenant} · ${state(drvm.state)}`,
       leftSection: <IconBox size={18} aria-hidden />,
-      onClick: () => router.push(`/drvms/${encodeURIComponent(drvm.name)}?id=${drvm.id}`),
+      onClick: () => router.push(drvmHref(drvm.name, drvm.id)),
     }),
   );
   const nodes = (data?.nodes.nodes ?? []).map(
@@ -48,7 +49,7 @@ export function Palette({ store }: { store: Parameters<typeof Spotlight>[0]['sto
       label: node.name,
       description: state(node.state),
       leftSection: <IconServer size={18} aria-hidden />,
-      onClick: () => router.push(`/nodes/${encodeURIComponent(node.name)}`),
+      onClick: () => router.push(nodeHref(node.name)),
     }),
   );
   const groups: SpotlightActionGroupData[] = [

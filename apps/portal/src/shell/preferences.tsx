@@ -1,9 +1,10 @@
 'use client';
-import { ActionIcon, Menu, useMantineColorScheme } from '@mantine/core';
+import { ActionIcon, useMantineColorScheme } from '@mantine/core';
 import { IconCheck, IconDeviceDesktop, IconLanguage, IconMoon, IconSun } from '@tabler/icons-react';
 import { useRouter } from 'next/navigation';
 import { useLocale, useTranslations } from 'next-intl';
 import { LOCALE_COOKIE, LOCALES } from '@/i18n/locales';
+import { Menu, MenuItem, MenuLabel } from '@/parts/menu';
 
 const SCHEMES = [
   { value: 'light', icon: IconSun },
@@ -22,38 +23,41 @@ export function Preferences() {
     document.cookie = `${LOCALE_COOKIE}=${language}; path=/; max-age=31536000; samesite=lax`;
     router.refresh();
   };
+  const check = <IconCheck size={16} aria-hidden />;
   return (
-    <Menu position="bottom-end">
-      <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" size="lg" aria-label={t('title')}>
+    <Menu
+      label={t('title')}
+      target={(props) => (
+        <ActionIcon variant="subtle" color="gray" size="lg" aria-label={t('title')} {...props}>
           <IconLanguage size={20} stroke={1.6} aria-hidden />
         </ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Label>{t('language')}</Menu.Label>
-        {LOCALES.map((language) => (
-          <Menu.Item
-            key={language}
-            lang={language}
-            onClick={() => choose(language)}
-            rightSection={language === locale ? <IconCheck size={16} aria-label={t('chosen')} /> : null}
-          >
-            {language === 'en' ? 'English' : 'Español'}
-          </Menu.Item>
-        ))}
-        <Menu.Divider />
-        <Menu.Label>{t('theme')}</Menu.Label>
-        {SCHEMES.map(({ value, icon: Icon }) => (
-          <Menu.Item
-            key={value}
-            leftSection={<Icon size={16} aria-hidden />}
-            onClick={() => setColorScheme(value)}
-            rightSection={value === colorScheme ? <IconCheck size={16} aria-label={t('chosen')} /> : null}
-          >
-            {t(value)}
-          </Menu.Item>
-        ))}
-      </Menu.Dropdown>
+      )}
+    >
+      <MenuLabel>{t('language')}</MenuLabel>
+      {LOCALES.map((language) => (
+        <MenuItem
+          key={language}
+          lang={language}
+          onClick={() => choose(language)}
+          isChosen={language === locale}
+          chosenIcon={check}
+        >
+          {language === 'en' ? 'English' : 'Español'}
+        </MenuItem>
+      ))}
+      <hr />
+      <MenuLabel>{t('theme')}</MenuLabel>
+      {SCHEMES.map(({ value, icon: Icon }) => (
+        <MenuItem
+          key={value}
+          icon={<Icon size={16} aria-hidden />}
+          onClick={() => setColorScheme(value)}
+          isChosen={value === colorScheme}
+          chosenIcon={check}
+        >
+          {t(value)}
+        </MenuItem>
+      ))}
     </Menu>
   );
 }

@@ -1,5 +1,5 @@
 'use client';
-import { AppShell, Burger, Button, Group, Menu, NavLink, Text } from '@mantine/core';
+import { AppShell, Burger, Button, Group, NavLink, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconChevronDown, IconLogout, IconUser } from '@tabler/icons-react';
 import Link from 'next/link';
@@ -8,6 +8,7 @@ import { useTranslations } from 'next-intl';
 import type { ReactNode } from 'react';
 import { useMutation } from 'urql';
 import { LogoutMutation } from '@/graphql/session';
+import { Menu, MenuItem, MenuLabel } from '@/parts/menu';
 import { useViewer } from '@/session/session';
 import { AlertBell } from './alert-bell';
 import { Logo } from './logo';
@@ -50,8 +51,9 @@ export function Shell({ children }: { children: ReactNode }) {
             <Shortcuts />
             <AlertBell />
             <Preferences />
-            <Menu position="bottom-end" withinPortal>
-              <Menu.Target>
+            <Menu
+              label={viewer.name}
+              target={(props) => (
                 <Button
                   variant="subtle"
                   color="gray"
@@ -59,21 +61,21 @@ export function Shell({ children }: { children: ReactNode }) {
                   rightSection={<IconChevronDown size={14} aria-hidden />}
                   px="xs"
                   aria-label={viewer.name}
+                  {...props}
                 >
                   <Text span inherit truncate maw={160} visibleFrom="xs">
                     {viewer.name}
                   </Text>
                 </Button>
-              </Menu.Target>
-              <Menu.Dropdown>
-                <Menu.Label>
-                  {t(`roles.${viewer.role}`)}
-                  {viewer.tenant && ` · ${viewer.tenant}`}
-                </Menu.Label>
-                <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={signOut}>
-                  {t('signOut')}
-                </Menu.Item>
-              </Menu.Dropdown>
+              )}
+            >
+              <MenuLabel>
+                {t(`roles.${viewer.role}`)}
+                {viewer.tenant && ` · ${viewer.tenant}`}
+              </MenuLabel>
+              <MenuItem icon={<IconLogout size={16} aria-hidden />} onClick={signOut}>
+                {t('signOut')}
+              </MenuItem>
             </Menu>
           </Group>
         </Group>

@@ -1,5 +1,5 @@
 'use client';
-import { ActionIcon, Tooltip } from '@mantine/core';
+import { ActionIcon } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
 import dynamic from 'next/dynamic';
@@ -56,18 +56,17 @@ export function Shortcuts() {
 
   return (
     <>
-      <Tooltip label={`${t('open')} (Ctrl K)`}>
-        <ActionIcon
-          variant="subtle"
-          color="gray"
-          size="lg"
-          aria-label={t('open')}
-          aria-keyshortcuts="Control+K"
-          onClick={() => setWanted((times) => times + 1)}
-        >
-          <IconSearch size={20} stroke={1.6} aria-hidden />
-        </ActionIcon>
-      </Tooltip>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        size="lg"
+        title={`${t('open')} (Ctrl K)`}
+        aria-label={t('open')}
+        aria-keyshortcuts="Control+K"
+        onClick={() => setWanted((times) => times + 1)}
+      >
+        <IconSearch size={20} stroke={1.6} aria-hidden />
+      </ActionIcon>
       {wanted > 0 && <LazyPalette wanted={wanted} />}
       {isSheetOpen && <KeySheet onClose={sheet.close} />}
     </>

@@ -1,13 +1,16 @@
 'use client';
-import { Anchor, Paper, Table, Text, VisuallyHidden } from '@mantine/core';
+import { Paper, Text, VisuallyHidden } from '@mantine/core';
 import Link from 'next/link';
 import { useTranslations } from 'next-intl';
 import type { CSSProperties } from 'react';
 import type { ClusterFieldsFragment } from '@/gen/graphql';
 import { type Metric, share, useAmounts } from '@/parts/amounts';
+import { byName } from '@/parts/by-name';
+import { DrvmLink, drvmHref, NodeLink } from '@/parts/links';
 import { LoanNote } from '@/parts/loan-note';
 import { Meter } from '@/parts/meter';
 import { StateBadge } from '@/parts/state-badge';
+import { Table } from '@/parts/table';
 import classes from './cluster-map.module.css';
 
 type Slice = ClusterFieldsFragment['slices'][number];
@@ -27,9 +30,7 @@ export function ClusterMap({ nodes, metric }: { nodes: ClusterFieldsFragment[]; 
   for (const node of nodes) {
     for (const { drvmId, drvm, tenant } of node.slices) drvms.set(drvmId, { id: drvmId, name: drvm, tenant });
   }
-  const columns = [...drvms.values()].sort((a, b) =>
-    a.name.localeCompare(b.name, undefined, { numeric: true }),
-  );
+  const columns = [...drvms.values()].sort((a, b) => byName(a.name, b.name));
 
   return (
     <Paper
@@ -40,44 +41,38 @@ export function ClusterMap({ nodes, metric }: { nodes: ClusterFieldsFragment[]; 
       role="region"
       aria-label={t('map')}
     >
-      <Table className={classes.map} verticalSpacing="sm" horizontalSpacing="md" stickyHeader>
-        <Table.Caption style={{ captionSide: 'bottom', textAlign: 'left', padding: '8px 16px' }}>
-          {t('legend')}
-        </Table.Caption>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th scope="col" className={classes.corner}>
+      <Table className={classes.map} isOnCard isLoose>
+        <caption>{t('legend')}</caption>
+        <thead>
+          <tr>
+            <th scope="col" className={classes.corner}>
               {t('node')}
-            </Table.Th>
-            <Table.Th scope="col" miw={210}>
+            </th>
+            <th scope="col" style={{ minWidth: 210 }}>
               {t('wholeNode')}
-            </Table.Th>
+            </th>
             {columns.map(({ id, name, tenant }) => (
-              <Table.Th key={id} scope="col" miw={150}>
-                <Anchor component={Link} href={`/drvms/${encodeURIComponent(name)}?id=${id}`} fw={600}>
-                  {name}
-                </Anchor>
+              <th key={id} scope="col" style={{ minWidth: 150 }}>
+                <DrvmLink name={name} id={id} fw={600} />
                 <Text size="xs" c="dimmed">
                   {tenant}
                 </Text>
-              </Table.Th>
+              </th>
             ))}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
+          </tr>
+        </thead>
+        <tbody>
           {nodes.map((node) => {
             const isDark = node.state !== 'up';
             return (
-              <Table.Tr key={node.id} className={isDark ? 'hatched' : undefined}>
-                <Table.Th scope="row" className={classes.corner}>
-                  <Anchor component={Link} href={`/nodes/${encodeURIComponent(node.name)}`} fw={600}>
-                    {node.name}
-                  </Anchor>
+              <tr key={node.id} className={isDark ? 'hatched' : undefined}>
+                <th scope="row" className={classes.corner}>
+                  <NodeLink name={node.name} fw={600} />
                   <div>
                     <StateBadge state={node.state} size="xs" />
                   </div>
-                </Table.Th>
-                <Table.Td>
+                </th>
+                <td>
                   {isDark ? (
                     <Text size="sm" c="dimmed">
                       {t('noMeasure')}
@@ -91,23 +86,23 @@ export function ClusterMap({ nodes, metric }: { nodes: ClusterFieldsFragment[]; 
                       used={node.used[metric]}
                     />
                   )}
-                </Table.Td>
+                </td>
                 {columns.map(({ id, name }) => {
                   const slice = node.slices.find((each) => each.drvmId === id);
                   if (!slice) {
                     return (
-                      <Table.Td key={id}>
+                      <td key={id}>
                         <Text size="sm" c="dimmed" aria-label={t('nothingHere')}>
                           ·
                         </Text>
-                      </Table.Td>
+                      </td>
                     );
                   }
                   const used = usedOf(slice, metric);
                   return (
-                    <Table.Td key={id}>
+                    <td key={id}>
                       <Link
-                        href={`/drvms/${encodeURIComponent(name)}?id=${id}`}
+                        href={drvmHref(name, id)}
                         className={classes.cell}
                         data-state={slice.state}
                         style={{ '--heat': isDark ? 0 : share(used, slice[metric]) } as CSSProperties}
@@ -121,13 +116,13 @@ export function ClusterMap({ nodes, metric }: { nodes: ClusterFieldsFragment[]; 
                         {metric === 'cpu' && <LoanNote slice={slice} color="inherit" />}
                         {slice.state !== 'running' && <StateBadge state={slice.state} size="xs" />}
                       </Link>
-                    </Table.Td>
+                    </td>
                   );
                 })}
-              </Table.Tr>
+              </tr>
             );
           })}
-        </Table.Tbody>
+        </tbody>
       </Table>
     </Paper>
   );

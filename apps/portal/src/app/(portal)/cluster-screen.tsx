@@ -1,12 +1,12 @@
 'use client';
-import { Group, Paper, SegmentedControl, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { Group, SegmentedControl, Stack, Text, Title } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 import { useState } from 'react';
-import type { ClusterFieldsFragment } from '@/gen/graphql';
 import { METRICS, type Metric } from '@/parts/amounts';
+import { Awaited } from '@/parts/awaited';
 import { LiveBadge } from '@/parts/live-badge';
-import { Meter } from '@/parts/meter';
-import { Trouble } from '@/parts/trouble';
+import { MetricMeters } from '@/parts/metric-meters';
+import { ScreenHead } from '@/parts/screen-head';
 import { useLiveCluster } from '@/parts/use-live-cluster';
 import { useViewer } from '@/session/session';
 import { ClusterMap } from './cluster-map';
@@ -18,44 +18,26 @@ export function ClusterScreen() {
   const { nodes, error, updatedAt, again } = useLiveCluster();
   const [metric, setMetric] = useState<Metric>('cpu');
 
-  if (!nodes) return error ? <Trouble error={error} onRetry={again} /> : <Skeleton h={320} />;
+  if (!nodes) return <Awaited error={error} onRetry={again} height={320} />;
   // Totals count only nodes that can be given; the same nodes in each of the three numbers.
   const usable = nodes.filter((node) => node.state === 'up');
-  const sum = (pick: (node: ClusterFieldsFragment) => number) =>
-    usable.reduce((total, node) => total + pick(node), 0);
+  const sums = (kind: 'capacity' | 'allocated' | 'used'): Record<Metric, number> => {
+    const sum = (metric: Metric) => usable.reduce((total, node) => total + node[kind][metric], 0);
+    return { cpu: sum('cpu'), memoryMiB: sum('memoryMiB'), diskGiB: sum('diskGiB') };
+  };
   return (
     <Stack gap="lg">
-      <Group justify="space-between" align="flex-start">
-        <div>
-          <Title order={1} fz={26}>
-            {t('title')}
-          </Title>
-          <Text c="dimmed" size="sm">
-            {t('summary', {
-              nodes: nodes.length,
-              up: usable.length,
-              drvms: new Set(nodes.flatMap((node) => node.slices.map((slice) => slice.drvmId))).size,
-            })}
-          </Text>
-        </div>
+      <ScreenHead
+        title={t('title')}
+        what={t('summary', {
+          nodes: nodes.length,
+          up: usable.length,
+          drvms: new Set(nodes.flatMap((node) => node.slices.map((slice) => slice.drvmId))).size,
+        })}
+      >
         <LiveBadge updatedAt={updatedAt} />
-      </Group>
-      <SimpleGrid cols={{ base: 1, sm: 3 }}>
-        {METRICS.map((each) => (
-          <Paper key={each} className="card" p="md" radius="md">
-            <Text fw={600} size="sm" mb={6}>
-              {t(`metrics.${each}`)}
-            </Text>
-            <Meter
-              metric={each}
-              label={t('usedAllocatedTotal')}
-              capacity={sum((node) => node.capacity[each])}
-              allocated={sum((node) => node.allocated[each])}
-              used={sum((node) => node.used[each])}
-            />
-          </Paper>
-        ))}
-      </SimpleGrid>
+      </ScreenHead>
+      <MetricMeters capacity={sums('capacity')} allocated={sums('allocated')} used={sums('used')} />
       <Group justify="space-between">
         <Title order={2} fz={18}>
           {t('map')}

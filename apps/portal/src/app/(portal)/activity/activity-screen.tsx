@@ -1,18 +1,22 @@
 'use client';
-import { Anchor, Button, Group, Skeleton, Stack, Table, Text, TextInput, Title } from '@mantine/core';
+import { Button, Group, Stack, Text, TextInput } from '@mantine/core';
 import { IconDownload, IconSearch } from '@tabler/icons-react';
-import Link from 'next/link';
-import { usePathname, useRouter, useSearchParams } from 'next/navigation';
-import { useFormatter, useTranslations } from 'next-intl';
+import { useTranslations } from 'next-intl';
 import { useEffect, useMemo, useState } from 'react';
-import { useClient, useQuery, useSubscription } from 'urql';
+import { useClient, useSubscription } from 'urql';
 import type { EventFieldsFragment } from '@/gen/graphql';
 import { EventsQuery, EventsSubscription } from '@/graphql/events';
+import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
+import { DrvmLink, NodeLink } from '@/parts/links';
+import { ListTable } from '@/parts/list-table';
 import { notifyFailure } from '@/parts/notify';
-import { ScrollBox } from '@/parts/scroll-box';
+import { ScreenHead } from '@/parts/screen-head';
 import { Tag } from '@/parts/tag';
 import { Trouble } from '@/parts/trouble';
+import { useAddress } from '@/parts/use-address';
+import { useAsked } from '@/parts/use-asked';
+import { useMoment } from '@/parts/use-moment';
 
 const PAGE = 100;
 /** So many are kept on the page; older ones are asked for again. */
@@ -28,13 +32,11 @@ const colorOf = (kind: string): string => COLORS.find(([pattern]) => pattern.tes
 /** What happened, the newest first, as it comes. The filter stands in the address, so that a view can be sent. */
 export function ActivityScreen() {
   const t = useTranslations('activity');
-  const format = useFormatter();
+  const moment = useMoment();
   const client = useClient();
-  const router = useRouter();
-  const path = usePathname();
-  const search = useSearchParams();
-  const filter = search.get('q') ?? '';
-  const [{ data, error }, again] = useQuery({
+  const { written, choose } = useAddress();
+  const filter = written('q') ?? '';
+  const { data, error, refresh } = useAsked({
     query: EventsQuery,
     variables: { first: PAGE },
     requestPolicy: 'network-only',
@@ -77,20 +79,11 @@ export function ActivityScreen() {
     const page = answer.data?.events.pageInfo;
     setCursor(page?.hasNextPage ? (page.endCursor ?? null) : null);
   };
-  const setFilter = (value: string) => {
-    const next = new URLSearchParams(search);
-    if (value) next.set('q', value);
-    else next.delete('q');
-    router.replace(`${path}?${next}`, { scroll: false });
-  };
 
-  if (!data) return error ? <Trouble error={error} onRetry={() => again()} /> : <Skeleton h={240} />;
+  if (!data) return <Awaited error={error} onRetry={refresh} height={240} />;
   return (
     <Stack gap="lg">
-      <Group justify="space-between">
-        <Title order={1} fz={26}>
-          {t('title')}
-        </Title>
+      <ScreenHead title={t('title')}>
         <Button
           variant="default"
           leftSection={<IconDownload size={18} aria-hidden />}
@@ -98,61 +91,41 @@ export function ActivityScreen() {
         >
           {t('export')}
         </Button>
-      </Group>
+      </ScreenHead>
       {error && <Trouble error={error} />}
       <TextInput
         label={t('filter')}
         description={t('filterHint')}
         leftSection={<IconSearch size={16} aria-hidden />}
         value={filter}
-        onChange={(change) => setFilter(change.currentTarget.value)}
+        onChange={(change) => choose({ q: change.currentTarget.value })}
         maw={480}
         type="search"
       />
       {shown.length === 0 ? (
         <Empty title={t('none')} hint={filter ? t('noneHintFilter') : t('noneHint')} />
       ) : (
-        <ScrollBox label={t('title')} isCard>
-          <Table verticalSpacing="xs" horizontalSpacing="md">
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>{t('at')}</Table.Th>
-                <Table.Th>{t('kind')}</Table.Th>
-                <Table.Th>{t('what')}</Table.Th>
-                <Table.Th>{t('where')}</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {shown.map(({ id, at, kind, text, tenant, drvm, node }) => (
-                <Table.Tr key={id}>
-                  <Table.Td className="numeric" style={{ whiteSpace: 'nowrap' }}>
-                    {format.dateTime(new Date(at), { dateStyle: 'short', timeStyle: 'medium' })}
-                  </Table.Td>
-                  <Table.Td>
-                    <Tag color={colorOf(kind)}>{kind}</Tag>
-                  </Table.Td>
-                  <Table.Td miw={240}>{text}</Table.Td>
-                  <Table.Td>
-                    <Text size="sm" component="span">
-                      {node && (
-                        <Anchor component={Link} size="sm" href={`/nodes/${encodeURIComponent(node)}`}>
-                          {node}
-                        </Anchor>
-                      )}
-                      {node && drvm && ' · '}
-                      {drvm && (
-                        <Anchor component={Link} size="sm" href={`/drvms/${encodeURIComponent(drvm)}`}>
-                          {drvm}
-                        </Anchor>
-                      )}
-                      {tenant && ` (${tenant})`}
-                    </Text>
-                  </Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        </ScrollBox>
+        <ListTable label={t('title')} heads={[t('at'), t('kind'), t('what'), t('where')]}>
+          {shown.map(({ id, at, kind, text, tenant, drvm, node }) => (
+            <tr key={id}>
+              <td className="numeric" style={{ whiteSpace: 'nowrap' }}>
+                {moment(at)}
+              </td>
+              <td>
+                <Tag color={colorOf(kind)}>{kind}</Tag>
+              </td>
+              <td style={{ minWidth: 240 }}>{text}</td>
+              <td>
+                <Text size="sm" component="span">
+                  {node && <NodeLink name={node} size="sm" />}
+                  {node && drvm && ' · '}
+                  {drvm && <DrvmLink name={drvm} size="sm" />}
+                  {tenant && ` (${tenant})`}
+                </Text>
+              </td>
+            </tr>
+          ))}
+        </ListTable>
       )}
       {cursor && (
         <Group>

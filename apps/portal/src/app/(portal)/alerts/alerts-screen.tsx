@@ -1,19 +1,22 @@
 'use client';
-import { Anchor, Button, Group, Menu, Skeleton, Stack, Table, Tabs, Text, Title } from '@mantine/core';
+import { Button, Group, Stack, Tabs, Text } from '@mantine/core';
 import { IconBell, IconBellOff } from '@tabler/icons-react';
-import Link from 'next/link';
-import { usePathname, useRouter, useSearchParams } from 'next/navigation';
 import { useFormatter, useNow, useTranslations } from 'next-intl';
-import { useCallback } from 'react';
-import { useMutation, useQuery } from 'urql';
+import { useMutation } from 'urql';
 import type { AlertsQuery as Alerts } from '@/gen/graphql';
 import { AlertsQuery, SilenceAlertMutation } from '@/graphql/alerts';
+import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
+import { DrvmLink, NodeLink } from '@/parts/links';
+import { ListTable } from '@/parts/list-table';
+import { Menu, MenuItem } from '@/parts/menu';
 import { notifyDone, notifyFailure } from '@/parts/notify';
-import { ScrollBox } from '@/parts/scroll-box';
+import { ScreenHead } from '@/parts/screen-head';
 import { Tag } from '@/parts/tag';
 import { Trouble } from '@/parts/trouble';
-import { useRepeated } from '@/parts/use-repeated';
+import { useAddress } from '@/parts/use-address';
+import { useAsked } from '@/parts/use-asked';
+import { useMoment } from '@/parts/use-moment';
 import { mayManageDrvms, useViewer } from '@/session/session';
 
 const STATES = ['firing', 'pending', 'resolved'] as const;
@@ -30,26 +33,17 @@ type Alert = Alerts['alerts']['nodes'][number];
 /** What is wrong now, what may become so, and what was; whoever knows of it already may have it kept quiet. */
 export function AlertsScreen() {
   const t = useTranslations('alerts');
-  const router = useRouter();
-  const path = usePathname();
-  const search = useSearchParams();
-  const state = STATES.find((each) => each === search.get('state')) ?? 'firing';
-  const [{ data, error }, ask] = useQuery({ query: AlertsQuery, variables: { first: SHOWN, state } });
-  const refresh = useCallback(() => ask({ requestPolicy: 'network-only' }), [ask]);
-  useRepeated(refresh, REFRESH_MS);
+  const { chosen, choose } = useAddress();
+  const state = chosen('state', STATES);
+  const { data, error, refresh } = useAsked(
+    { query: AlertsQuery, variables: { first: SHOWN, state } },
+    REFRESH_MS,
+  );
   const alerts = data?.alerts.nodes ?? null;
   return (
     <Stack gap="lg">
-      <div>
-        <Title order={1} fz={26}>
-          {t('title')}
-        </Title>
-        <Text c="dimmed">{t('what')}</Text>
-      </div>
-      <Tabs
-        value={state}
-        onChange={(value) => router.replace(value === 'firing' ? path : `${path}?state=${value}`)}
-      >
+      <ScreenHead title={t('title')} what={t('what')} />
+      <Tabs value={state} onChange={(value) => choose({ state: value === STATES[0] ? null : value })}>
         <Tabs.List aria-label={t('state')}>
           {STATES.map((each) => (
             <Tabs.Tab key={each} value={each}>
@@ -61,9 +55,9 @@ export function AlertsScreen() {
           <Tabs.Panel key={each} value={each} pt="md">
             {each === state && (
               <>
-                {error && <Trouble error={error} onRetry={refresh} />}
+                {error && alerts && <Trouble error={error} onRetry={refresh} />}
                 {alerts === null ? (
-                  !error && <Skeleton h={160} />
+                  <Awaited error={error} onRetry={refresh} height={160} />
                 ) : alerts.length === 0 ? (
                   <Empty title={t(`none.${state}`)} hint={t('noneHint')} />
                 ) : (
@@ -86,6 +80,7 @@ export function AlertsScreen() {
 function AlertTable({ alerts, onChanged }: { alerts: Alert[]; onChanged: () => void }) {
   const t = useTranslations('alerts');
   const format = useFormatter();
+  const moment = useMoment();
   const now = useNow({ updateInterval: 10_000 });
   const viewer = useViewer();
   const [, silence] = useMutation(SilenceAlertMutation);
@@ -98,106 +93,101 @@ function AlertTable({ alerts, onChanged }: { alerts: Alert[]; onChanged: () => v
     onChanged();
   };
   const number = (value: number) => format.number(value, { maximumFractionDigits: 2 });
-  const time = (at: string) => format.dateTime(new Date(at), { dateStyle: 'short', timeStyle: 'medium' });
   return (
-    <ScrollBox label={t('title')} isCard>
-      <Table verticalSpacing="xs" horizontalSpacing="md" miw={760}>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>{t('severity')}</Table.Th>
-            <Table.Th>{t('rule')}</Table.Th>
-            <Table.Th>{t('subject')}</Table.Th>
-            <Table.Th>{t('value')}</Table.Th>
-            <Table.Th>{t('since')}</Table.Th>
-            {maySilence && <Table.Th>{t('actions')}</Table.Th>}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {alerts.map((alert) => {
-            const isSilent = alert.silencedUntil && new Date(alert.silencedUntil) > now;
-            return (
-              <Table.Tr key={alert.id}>
-                <Table.Td>
-                  <Tag color={COLORS[alert.severity] ?? 'gray'} size="sm">
-                    {t.has(`severities.${alert.severity}`)
-                      ? t(`severities.${alert.severity}`)
-                      : alert.severity}
-                  </Tag>
-                </Table.Td>
-                <Table.Td>
-                  <Text size="sm" fw={600}>
-                    {alert.rule}
-                  </Text>
-                  <Text size="xs" c="dimmed">
-                    {metricWords(t, alert.metric)}
-                  </Text>
-                </Table.Td>
-                <Table.Td>
-                  <Subject alert={alert} />
-                  {alert.tenant && (
-                    <Text size="xs" c="dimmed">
-                      {alert.tenant}
-                    </Text>
-                  )}
-                </Table.Td>
-                <Table.Td className="numeric">
-                  {t('ofThreshold', {
-                    value: alert.value === null || alert.value === undefined ? '–' : number(alert.value),
-                    threshold: number(alert.threshold),
-                  })}
-                </Table.Td>
-                <Table.Td className="numeric">
-                  {time(alert.firedAt ?? alert.since)}
-                  {alert.resolvedAt && (
-                    <Text size="xs" c="dimmed">
-                      {t('until', { at: time(alert.resolvedAt) })}
-                    </Text>
-                  )}
-                </Table.Td>
-                {maySilence && (
-                  <Table.Td>
-                    {alert.state === 'resolved' ? null : isSilent && alert.silencedUntil ? (
-                      <Group gap="xs" wrap="nowrap">
-                        <Text size="xs">{t('silentUntil', { at: time(alert.silencedUntil) })}</Text>
-                        <Button
-                          size="compact-xs"
-                          variant="light"
-                          leftSection={<IconBell size={14} aria-hidden />}
-                          onClick={() => set(alert, 0)}
-                          aria-label={t('hearThis', { what: `${alert.rule} · ${alert.subject}` })}
-                        >
-                          {t('hear')}
-                        </Button>
-                      </Group>
-                    ) : (
-                      <Menu position="bottom-end" withinPortal>
-                        <Menu.Target>
-                          <Button
-                            size="compact-xs"
-                            variant="light"
-                            leftSection={<IconBellOff size={14} aria-hidden />}
-                            aria-label={t('silenceThis', { what: `${alert.rule} · ${alert.subject}` })}
-                          >
-                            {t('silence')}
-                          </Button>
-                        </Menu.Target>
-                        <Menu.Dropdown>
-                          {SILENCES.map(({ key, seconds }) => (
-                            <Menu.Item key={key} onClick={() => set(alert, seconds)}>
-                              {t(`silences.${key}`)}
-                            </Menu.Item>
-                          ))}
-                        </Menu.Dropdown>
-                      </Menu>
+    <ListTable
+      label={t('title')}
+      minWidth={760}
+      heads={[
+        t('severity'),
+        t('rule'),
+        t('subject'),
+        t('value'),
+        t('since'),
+        maySilence ? t('actions') : null,
+      ]}
+    >
+      {alerts.map((alert) => {
+        const isSilent = alert.silencedUntil && new Date(alert.silencedUntil) > now;
+        return (
+          <tr key={alert.id}>
+            <td>
+              <Tag color={COLORS[alert.severity] ?? 'gray'} size="sm">
+                {t.has(`severities.${alert.severity}`) ? t(`severities.${alert.severity}`) : alert.severity}
+              </Tag>
+            </td>
+            <td>
+              <Text size="sm" fw={600}>
+                {alert.rule}
+              </Text>
+              <Text size="xs" c="dimmed">
+                {metricWords(t, alert.metric)}
+              </Text>
+            </td>
+            <td>
+              <Subject alert={alert} />
+              {alert.tenant && (
+                <Text size="xs" c="dimmed">
+                  {alert.tenant}
+                </Text>
+              )}
+            </td>
+            <td className="numeric">
+              {t('ofThreshold', {
+                value: alert.value === null || alert.value === undefined ? '–' : number(alert.value),
+                threshold: number(alert.threshold),
+              })}
+            </td>
+            <td className="numeric">
+              {moment(alert.firedAt ?? alert.since)}
+              {alert.resolvedAt && (
+                <Text size="xs" c="dimmed">
+                  {t('until', { at: moment(alert.resolvedAt) })}
+                </Text>
+              )}
+            </td>
+            {maySilence && (
+              <td>
+                {alert.state === 'resolved' ? null : isSilent && alert.silencedUntil ? (
+                  <Group gap="xs" wrap="nowrap">
+                    <Text size="xs">{t('silentUntil', { at: moment(alert.silencedUntil) })}</Text>
+                    <Button
+                      size="compact-xs"
+                      variant="light"
+                      leftSection={<IconBell size={14} aria-hidden />}
+                      onClick={() => set(alert, 0)}
+                      aria-label={t('hearThis', { what: `${alert.rule} · ${alert.subject}` })}
+                    >
+                      {t('hear')}
+                    </Button>
+                  </Group>
+                ) : (
+                  <Menu
+                    label={t('silence')}
+                    target={(props) => (
+                      <Button
+                        size="compact-xs"
+                        variant="light"
+                        leftSection={<IconBellOff size={14} aria-hidden />}
+                        aria-label={t('silenceThis', { what: `${alert.rule} · ${alert.subject}` })}
+                        {...props}
+                      >
+                        {t('silence')}
+                      </Button>
                     )}
-                  </Table.Td>
+                  >
+                    {SILENCES.map(({ key, seconds }) => (
+                      <MenuItem key={key} onClick={() => set(alert, seconds)}>
+                        {t(`silences.${key}`)}
+                      </MenuItem>
+                    ))}
+                  </Menu>
                 )}
-              </Table.Tr>
-            );
-          })}
-        </Table.Tbody>
-      </Table>
-    </ScrollBox>
+              </td>
+            )}
+          </tr>
+        );
+      })}
+    </ListTable>
   );
 }
 
@@ -210,11 +200,7 @@ function metricWords(t: ReturnType<typeof useTranslations<'alerts'>>, metric: st
 function Subject({ alert: { subject } }: { alert: Alert }) {
   const [kind, ...names] = subject.split('/');
   const name = names.at(-1);
-  const folder = kind === 'node' ? 'nodes' : kind === 'drvm' ? 'drvms' : null;
-  if (!name || folder === null) return <Text size="sm">{subject}</Text>;
-  return (
-    <Anchor component={Link} size="sm" href={`/${folder}/${encodeURIComponent(name)}`}>
-      {name}
-    </Anchor>
-  );
+  if (name && kind === 'node') return <NodeLink name={name} size="sm" />;
+  if (name && kind === 'drvm') return <DrvmLink name={name} size="sm" />;
+  return <Text size="sm">{subject}</Text>;
 }

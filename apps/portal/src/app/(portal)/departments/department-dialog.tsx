@@ -1,9 +1,10 @@
 'use client';
-import { Button, Group, Modal, NumberInput, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Group, NumberInput, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 import { type FormEvent, useState } from 'react';
 import { type CombinedError, useMutation } from 'urql';
 import { CreateDepartmentMutation } from '@/graphql/departments';
+import { Dialog } from '@/parts/dialog';
 import { notifyDone } from '@/parts/notify';
 import { Trouble } from '@/parts/trouble';
 
@@ -42,12 +43,7 @@ export function DepartmentDialog({
     onClose();
   };
   return (
-    <Modal
-      opened={isOpen}
-      onClose={onClose}
-      title={t('create')}
-      closeButtonProps={{ 'aria-label': t('close') }}
-    >
+    <Dialog opened={isOpen} onClose={onClose} title={t('create')}>
       <form onSubmit={submit}>
         <Stack>
           <TextInput
@@ -88,6 +84,6 @@ export function DepartmentDialog({
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,9 +1,10 @@
 'use client';
-import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Code, CopyButton, Group, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 import { type FormEvent, useState } from 'react';
 import { type CombinedError, useMutation } from 'urql';
 import { CreateUserMutation } from '@/graphql/departments';
+import { Dialog } from '@/parts/dialog';
 import { Trouble } from '@/parts/trouble';
 import { useViewer } from '@/session/session';
 
@@ -49,12 +50,7 @@ export function UserDialog({
     onDone();
   };
   return (
-    <Modal
-      opened={isOpen}
-      onClose={close}
-      title={t('createUser')}
-      closeButtonProps={{ 'aria-label': t('close') }}
-    >
+    <Dialog opened={isOpen} onClose={close} title={t('createUser')}>
       {made ? (
         <Stack>
           <Alert color="teal" title={t('userCreated', { name: made.name })}>
@@ -118,6 +114,6 @@ export function UserDialog({
           </Stack>
         </form>
       )}
-    </Modal>
+    </Dialog>
   );
 }

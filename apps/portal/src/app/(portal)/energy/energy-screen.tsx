@@ -1,33 +1,31 @@
 'use client';
-import {
-  Alert,
-  Anchor,
-  Button,
-  List,
-  Paper,
-  SimpleGrid,
-  Skeleton,
-  Stack,
-  Table,
-  Text,
-  Title,
-} from '@mantine/core';
+import { Alert, Button, List, Paper, SimpleGrid, Skeleton, Stack, Text } from '@mantine/core';
 import { IconRoute } from '@tabler/icons-react';
+import dynamic from 'next/dynamic';
 import Link from 'next/link';
 import { useFormatter, useTranslations } from 'next-intl';
-import { useCallback } from 'react';
-import { useQuery } from 'urql';
 import type { EnergyQuery as Energy } from '@/gen/graphql';
 import { EnergyQuery, RecommendationsQuery } from '@/graphql/energy';
+import { Awaited } from '@/parts/awaited';
+import { byName } from '@/parts/by-name';
+import { NodeLink } from '@/parts/links';
+import { Heads } from '@/parts/list-table';
+import { Rejected } from '@/parts/rejected';
+import { ScreenHead } from '@/parts/screen-head';
 import { Section } from '@/parts/section';
 import { StateBadge } from '@/parts/state-badge';
+import { Table } from '@/parts/table';
 import { Trouble } from '@/parts/trouble';
+import { useAsked } from '@/parts/use-asked';
 import { useEnergyWords } from '@/parts/use-energy-words';
-import { useRepeated } from '@/parts/use-repeated';
 import { seesPower, useViewer } from '@/session/session';
-import { PlannerPanel } from './planner-panel';
 
 const REFRESH_MS = 5_000;
+/** A form with many fields, below what one comes for. */
+const PlannerPanel = dynamic(() => import('./planner-panel').then((loaded) => loaded.PlannerPanel), {
+  ssr: false,
+  loading: () => <Skeleton h={240} />,
+});
 type Report = Energy['energy'];
 
 /** What is drawn now, what was used and saved, for whom, and what would save more. */
@@ -35,20 +33,13 @@ export function EnergyScreen() {
   const t = useTranslations('energy');
   const { watts, kWh } = useEnergyWords();
   const viewer = useViewer();
-  const [{ data, error }, ask] = useQuery({ query: EnergyQuery });
-  const refresh = useCallback(() => ask({ requestPolicy: 'network-only' }), [ask]);
-  useRepeated(refresh, REFRESH_MS);
+  const { data, error, refresh } = useAsked({ query: EnergyQuery }, REFRESH_MS);
 
-  if (!data) return error ? <Trouble error={error} onRetry={refresh} /> : <Skeleton h={320} />;
+  if (!data) return <Awaited error={error} onRetry={refresh} height={320} />;
   const { now, today, month, formula } = data.energy;
   return (
     <Stack gap="lg">
-      <div>
-        <Title order={1} fz={26}>
-          {t('title')}
-        </Title>
-        <Text c="dimmed">{t('what')}</Text>
-      </div>
+      <ScreenHead title={t('title')} what={t('what')} />
       {error && <Trouble error={error} onRetry={refresh} />}
       <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
         <Figure
@@ -110,23 +101,18 @@ function Figure({ name, value, detail }: { name: string; value: string; detail: 
 function Recommendations() {
   const t = useTranslations('energy');
   const { watts } = useEnergyWords();
-  const [{ data, error, fetching }, ask] = useQuery({
-    query: RecommendationsQuery,
-    requestPolicy: 'cache-and-network',
-  });
-  const again = () => ask({ requestPolicy: 'network-only' });
+  const { data, error, fetching, refresh } = useAsked({ query: RecommendationsQuery });
   const found = data?.energyRecommendations;
   return (
     <Section
       title={t('recommendations')}
       aside={
-        <Button size="xs" variant="default" onClick={again} loading={fetching}>
+        <Button size="xs" variant="default" onClick={refresh} loading={fetching}>
           {t('lookAgain')}
         </Button>
       }
     >
-      {error && !found && <Trouble error={error} onRetry={again} />}
-      {!found && !error && <Skeleton h={48} />}
+      {!found && <Awaited error={error} onRetry={refresh} height={48} />}
       {found && (
         <Stack gap="sm" align="flex-start">
           <Text size="sm">{found.summary}</Text>
@@ -150,18 +136,7 @@ function Recommendations() {
               </Button>
             </>
           )}
-          {found.rejected.length > 0 && (
-            <details>
-              <summary>{t('rejected', { count: found.rejected.length })}</summary>
-              <List size="sm" mt="xs" spacing={4}>
-                {found.rejected.map(({ what, reason }) => (
-                  <List.Item key={`${what}: ${reason}`}>
-                    <b>{what}</b>: {reason}
-                  </List.Item>
-                ))}
-              </List>
-            </details>
-          )}
+          <Rejected title={t('rejected', { count: found.rejected.length })} of={found.rejected} />
         </Stack>
       )}
     </Section>
@@ -173,40 +148,28 @@ function ByNode({ nodes }: { nodes: Report['nodes'] }) {
   const tNode = useTranslations('node');
   const { watts, kWh } = useEnergyWords();
   if (nodes.length === 0) return null;
-  const sorted = [...nodes].sort((a, b) => a.node.localeCompare(b.node, undefined, { numeric: true }));
+  const sorted = [...nodes].sort((a, b) => byName(a.node, b.node));
   return (
     <Section title={t('byNode')}>
-      <Table verticalSpacing="xs">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>{t('node')}</Table.Th>
-            <Table.Th>{t('power')}</Table.Th>
-            <Table.Th>{t('now')}</Table.Th>
-            <Table.Th>{t('today')}</Table.Th>
-            <Table.Th>{t('month')}</Table.Th>
-            <Table.Th>{t('saved')}</Table.Th>
-            <Table.Th>{t('source')}</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
+      <Table>
+        <Heads of={[t('node'), t('power'), t('now'), t('today'), t('month'), t('saved'), t('source')]} />
+        <tbody>
           {sorted.map((each) => (
-            <Table.Tr key={each.node} className={each.state === 'off' ? 'hatched' : undefined}>
-              <Table.Th scope="row">
-                <Anchor component={Link} href={`/nodes/${encodeURIComponent(each.node)}`}>
-                  {each.node}
-                </Anchor>
-              </Table.Th>
-              <Table.Td>
+            <tr key={each.node} className={each.state === 'off' ? 'hatched' : undefined}>
+              <th scope="row">
+                <NodeLink name={each.node} />
+              </th>
+              <td>
                 <StateBadge state={each.state} size="xs" />
-              </Table.Td>
-              <Table.Td className="numeric">{watts(each.watts)}</Table.Td>
-              <Table.Td className="numeric">{kWh(each.todayKWh)}</Table.Td>
-              <Table.Td className="numeric">{kWh(each.monthKWh)}</Table.Td>
-              <Table.Td className="numeric">{kWh(each.savedKWh)}</Table.Td>
-              <Table.Td>{tNode(`sources.${each.source}`)}</Table.Td>
-            </Table.Tr>
+              </td>
+              <td className="numeric">{watts(each.watts)}</td>
+              <td className="numeric">{kWh(each.todayKWh)}</td>
+              <td className="numeric">{kWh(each.monthKWh)}</td>
+              <td className="numeric">{kWh(each.savedKWh)}</td>
+              <td>{tNode(`sources.${each.source}`)}</td>
+            </tr>
           ))}
-        </Table.Tbody>
+        </tbody>
       </Table>
     </Section>
   );
@@ -220,56 +183,46 @@ function ByDepartment({ report }: { report: Report }) {
   const total = report.tenants.reduce((sum, { monthKWh }) => sum + monthKWh, 0) + report.unallocatedKWh;
   const part = (value: number) =>
     total > 0 ? format.number(value / total, { style: 'percent', maximumFractionDigits: 1 }) : '–';
-  const departments = [...report.tenants].sort((a, b) => a.tenant.localeCompare(b.tenant));
-  const drvms = [...report.drvms].sort((a, b) =>
-    `${a.tenant}/${a.drvm}`.localeCompare(`${b.tenant}/${b.drvm}`, undefined, { numeric: true }),
-  );
+  const departments = [...report.tenants].sort((a, b) => byName(a.tenant, b.tenant));
+  const drvms = [...report.drvms].sort((a, b) => byName(`${a.tenant}/${a.drvm}`, `${b.tenant}/${b.drvm}`));
   return (
     <Section title={t('byDepartment')}>
       {departments.length === 0 && drvms.length === 0 ? (
         <Alert color="gray">{t('nothingYet')}</Alert>
       ) : (
-        <Table verticalSpacing="xs">
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t('department')}</Table.Th>
-              <Table.Th>DRVM</Table.Th>
-              <Table.Th>{t('today')}</Table.Th>
-              <Table.Th>{t('month')}</Table.Th>
-              <Table.Th>{t('part')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
+        <Table>
+          <Heads of={[t('department'), 'DRVM', t('today'), t('month'), t('part')]} />
+          <tbody>
             {departments.flatMap((department) => [
-              <Table.Tr key={department.tenant} fw={600}>
-                <Table.Th scope="row">{department.tenant}</Table.Th>
-                <Table.Td>{t('all')}</Table.Td>
-                <Table.Td className="numeric">{kWh(department.todayKWh)}</Table.Td>
-                <Table.Td className="numeric">{kWh(department.monthKWh)}</Table.Td>
-                <Table.Td className="numeric">{part(department.monthKWh)}</Table.Td>
-              </Table.Tr>,
+              <tr key={department.tenant} style={{ fontWeight: 600 }}>
+                <th scope="row">{department.tenant}</th>
+                <td>{t('all')}</td>
+                <td className="numeric">{kWh(department.todayKWh)}</td>
+                <td className="numeric">{kWh(department.monthKWh)}</td>
+                <td className="numeric">{part(department.monthKWh)}</td>
+              </tr>,
               ...drvms
                 .filter(({ tenant }) => tenant === department.tenant)
                 .map((each) => (
-                  <Table.Tr key={`${each.tenant}/${each.drvm}`}>
-                    <Table.Td />
-                    <Table.Td>{each.drvm}</Table.Td>
-                    <Table.Td className="numeric">{kWh(each.todayKWh)}</Table.Td>
-                    <Table.Td className="numeric">{kWh(each.monthKWh)}</Table.Td>
-                    <Table.Td className="numeric">{part(each.monthKWh)}</Table.Td>
-                  </Table.Tr>
+                  <tr key={`${each.tenant}/${each.drvm}`}>
+                    <td />
+                    <td>{each.drvm}</td>
+                    <td className="numeric">{kWh(each.todayKWh)}</td>
+                    <td className="numeric">{kWh(each.monthKWh)}</td>
+                    <td className="numeric">{part(each.monthKWh)}</td>
+                  </tr>
                 )),
             ])}
             {viewer.tenant === null && (
-              <Table.Tr>
-                <Table.Th scope="row">{t('unallocated')}</Table.Th>
-                <Table.Td />
-                <Table.Td>–</Table.Td>
-                <Table.Td className="numeric">{kWh(report.unallocatedKWh)}</Table.Td>
-                <Table.Td className="numeric">{part(report.unallocatedKWh)}</Table.Td>
-              </Table.Tr>
+              <tr>
+                <th scope="row">{t('unallocated')}</th>
+                <td />
+                <td>–</td>
+                <td className="numeric">{kWh(report.unallocatedKWh)}</td>
+                <td className="numeric">{part(report.unallocatedKWh)}</td>
+              </tr>
             )}
-          </Table.Tbody>
+          </tbody>
         </Table>
       )}
     </Section>

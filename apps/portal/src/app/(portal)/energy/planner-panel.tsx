@@ -1,23 +1,15 @@
 'use client';
-import {
-  Button,
-  Group,
-  List,
-  NumberInput,
-  SegmentedControl,
-  SimpleGrid,
-  Skeleton,
-  Stack,
-  Text,
-} from '@mantine/core';
+import { Button, Group, List, NumberInput, SegmentedControl, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useFormatter, useTranslations } from 'next-intl';
 import { useState } from 'react';
-import { type CombinedError, useMutation, useQuery } from 'urql';
+import { type CombinedError, useMutation } from 'urql';
 import { ChangePlannerMutation, PlannerQuery } from '@/graphql/energy';
+import { Awaited } from '@/parts/awaited';
 import { errorCode } from '@/parts/errors';
 import { notifyDone } from '@/parts/notify';
 import { Section } from '@/parts/section';
 import { Trouble } from '@/parts/trouble';
+import { useAsked } from '@/parts/use-asked';
 import { useViewer } from '@/session/session';
 
 const MODES = ['off', 'manual', 'automatic'] as const;
@@ -49,19 +41,19 @@ export function PlannerPanel() {
   const tPlans = useTranslations('plans');
   const format = useFormatter();
   const viewer = useViewer();
-  const [{ data, error }, ask] = useQuery({ query: PlannerQuery });
+  const { data, error, refresh } = useAsked({ query: PlannerQuery });
   const [{ fetching }, change] = useMutation(ChangePlannerMutation);
   const [draft, setDraft] = useState<Draft>(NOTHING);
   const [refusal, setRefusal] = useState<CombinedError | null>(null);
   const readAgain = () => {
     setRefusal(null);
-    ask({ requestPolicy: 'network-only' });
+    refresh();
   };
   const settings = data?.plannerSettings;
   if (!settings) {
     return (
       <Section title={t('title')}>
-        {error ? <Trouble error={error} onRetry={readAgain} /> : <Skeleton h={120} />}
+        <Awaited error={error} onRetry={readAgain} height={120} />
       </Section>
     );
   }
@@ -79,7 +71,7 @@ export function PlannerPanel() {
     if (answer.error) return setRefusal(answer.error);
     setDraft(NOTHING);
     notifyDone(t('saved'));
-    ask({ requestPolicy: 'network-only' });
+    refresh();
   };
   return (
     <Section title={t('title')}>

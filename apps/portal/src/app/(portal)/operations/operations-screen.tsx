@@ -1,14 +1,17 @@
 'use client';
-import { Button, Group, Progress, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
-import { useFormatter, useTranslations } from 'next-intl';
-import { useEffect } from 'react';
-import { useMutation, useQuery } from 'urql';
+import { Button, Group, Progress, Stack, Text } from '@mantine/core';
+import { useTranslations } from 'next-intl';
+import { useMutation } from 'urql';
 import { CancelOperationMutation, OperationsQuery } from '@/graphql/operations';
+import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
+import { ListTable } from '@/parts/list-table';
 import { notifyFailure } from '@/parts/notify';
-import { ScrollBox } from '@/parts/scroll-box';
+import { ScreenHead } from '@/parts/screen-head';
 import { StateBadge } from '@/parts/state-badge';
 import { Trouble } from '@/parts/trouble';
+import { useAsked } from '@/parts/use-asked';
+import { useMoment } from '@/parts/use-moment';
 import { mayManageDrvms, useViewer } from '@/session/session';
 
 const REFRESH_MS = 2_000;
@@ -18,16 +21,15 @@ const SHOWN = 100;
 export function OperationsScreen() {
   const t = useTranslations('operations');
   const tOperation = useTranslations('operation');
-  const format = useFormatter();
+  const moment = useMoment();
   const viewer = useViewer();
-  const [{ data, error }, again] = useQuery({ query: OperationsQuery, variables: { first: SHOWN } });
+  const { data, error, refresh } = useAsked(
+    { query: OperationsQuery, variables: { first: SHOWN } },
+    REFRESH_MS,
+  );
   const [, cancel] = useMutation(CancelOperationMutation);
-  useEffect(() => {
-    const timer = setInterval(() => again({ requestPolicy: 'network-only' }), REFRESH_MS);
-    return () => clearInterval(timer);
-  }, [again]);
 
-  if (!data) return error ? <Trouble error={error} onRetry={() => again()} /> : <Skeleton h={240} />;
+  if (!data) return <Awaited error={error} onRetry={refresh} height={240} />;
   const operations = data.operations.nodes;
   const stop = async (id: string) => {
     const answer = await cancel({ id });
@@ -35,80 +37,58 @@ export function OperationsScreen() {
   };
   return (
     <Stack gap="lg">
-      <Title order={1} fz={26}>
-        {t('title')}
-      </Title>
+      <ScreenHead title={t('title')} />
       {error && <Trouble error={error} />}
       {operations.length === 0 ? (
         <Empty title={t('none')} hint={t('noneHint')} />
       ) : (
-        <ScrollBox label={t('title')} isCard>
-          <Table verticalSpacing="sm" horizontalSpacing="md">
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>{t('kind')}</Table.Th>
-                <Table.Th>{t('subject')}</Table.Th>
-                <Table.Th>{t('state')}</Table.Th>
-                <Table.Th>{t('by')}</Table.Th>
-                <Table.Th>{t('at')}</Table.Th>
-                <Table.Th>{t('actions')}</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {operations.map((operation) => {
-                const isGoing = operation.state === 'running' || operation.state === 'queued';
-                return (
-                  <Table.Tr key={operation.id}>
-                    <Table.Td>
-                      {tOperation.has(`kinds.${operation.kind}`)
-                        ? tOperation(`kinds.${operation.kind}`)
-                        : operation.kind}
-                    </Table.Td>
-                    <Table.Td>{operation.subject}</Table.Td>
-                    <Table.Td>
-                      <Group gap="xs" wrap="nowrap">
-                        <StateBadge state={operation.state} />
-                        {isGoing && (
-                          <Progress
-                            w={80}
-                            value={operation.progress * 100}
-                            aria-label={tOperation('progress', {
-                              percent: Math.round(operation.progress * 100),
-                            })}
-                          />
-                        )}
-                      </Group>
-                      {operation.error && (
-                        <Text size="xs" c="dimmed" maw={420}>
-                          {operation.error.message} {operation.error.hint}
-                        </Text>
-                      )}
-                    </Table.Td>
-                    <Table.Td>{operation.requestedBy}</Table.Td>
-                    <Table.Td className="numeric">
-                      {format.dateTime(new Date(operation.createdAt), {
-                        dateStyle: 'short',
-                        timeStyle: 'medium',
-                      })}
-                    </Table.Td>
-                    <Table.Td>
-                      {isGoing && mayManageDrvms(viewer.role) && (
-                        <Button
-                          size="compact-xs"
-                          variant="light"
-                          color="red"
-                          onClick={() => stop(operation.id)}
-                        >
-                          {t('cancel')}
-                        </Button>
-                      )}
-                    </Table.Td>
-                  </Table.Tr>
-                );
-              })}
-            </Table.Tbody>
-          </Table>
-        </ScrollBox>
+        <ListTable
+          label={t('title')}
+          isLoose
+          heads={[t('kind'), t('subject'), t('state'), t('by'), t('at'), t('actions')]}
+        >
+          {operations.map((operation) => {
+            const isGoing = operation.state === 'running' || operation.state === 'queued';
+            return (
+              <tr key={operation.id}>
+                <td>
+                  {tOperation.has(`kinds.${operation.kind}`)
+                    ? tOperation(`kinds.${operation.kind}`)
+                    : operation.kind}
+                </td>
+                <td>{operation.subject}</td>
+                <td>
+                  <Group gap="xs" wrap="nowrap">
+                    <StateBadge state={operation.state} />
+                    {isGoing && (
+                      <Progress
+                        w={80}
+                        value={operation.progress * 100}
+                        aria-label={tOperation('progress', {
+                          percent: Math.round(operation.progress * 100),
+                        })}
+                      />
+                    )}
+                  </Group>
+                  {operation.error && (
+                    <Text size="xs" c="dimmed" maw={420}>
+                      {operation.error.message} {operation.error.hint}
+                    </Text>
+                  )}
+                </td>
+                <td>{operation.requestedBy}</td>
+                <td className="numeric">{moment(operation.createdAt)}</td>
+                <td>
+                  {isGoing && mayManageDrvms(viewer.role) && (
+                    <Button size="compact-xs" variant="light" color="red" onClick={() => stop(operation.id)}>
+                      {t('cancel')}
+                    </Button>
+                  )}
+                </td>
+              </tr>
+            );
+          })}
+        </ListTable>
       )}
     </Stack>
   );

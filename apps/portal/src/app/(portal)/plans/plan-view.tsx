@@ -4,6 +4,7 @@ import { useTranslations } from 'next-intl';
 import type { ReactNode } from 'react';
 import type { PlanFieldsFragment } from '@/gen/graphql';
 import { useAmounts } from '@/parts/amounts';
+import { Rejected } from '@/parts/rejected';
 import { Tag } from '@/parts/tag';
 
 /** A plan as a person reads it: the steps in order with their reasons, gain and cost, and what was not done and why. */
@@ -55,18 +56,7 @@ export function PlanView({ plan, children }: { plan: PlanFieldsFragment; childre
             ))}
           </List>
         )}
-        {plan.rejected.length > 0 && (
-          <details>
-            <summary>{t('rejected', { count: plan.rejected.length })}</summary>
-            <List size="sm" mt="xs" spacing={4}>
-              {plan.rejected.map(({ what, reason }) => (
-                <List.Item key={`${what}: ${reason}`}>
-                  <b>{what}</b>: {reason}
-                </List.Item>
-              ))}
-            </List>
-          </details>
-        )}
+        <Rejected title={t('rejected', { count: plan.rejected.length })} of={plan.rejected} />
         {children}
       </Stack>
     </Paper>

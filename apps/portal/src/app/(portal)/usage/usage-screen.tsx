@@ -1,15 +1,17 @@
 'use client';
-import { Button, Group, SegmentedControl, Skeleton, Stack, Table, Text, Title } from '@mantine/core';
+import { Button, Group, SegmentedControl, Stack, Text } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
-import { usePathname, useRouter, useSearchParams } from 'next/navigation';
 import { useFormatter, useTranslations } from 'next-intl';
-import { useQuery } from 'urql';
 import type { UsageOfQuery } from '@/gen/graphql';
 import { UsageQuery } from '@/graphql/usage';
-import { share } from '@/parts/amounts';
+import { share, useAmounts } from '@/parts/amounts';
+import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
-import { ScrollBox } from '@/parts/scroll-box';
+import { ListTable } from '@/parts/list-table';
+import { ScreenHead } from '@/parts/screen-head';
 import { Trouble } from '@/parts/trouble';
+import { useAddress } from '@/parts/use-address';
+import { useAsked } from '@/parts/use-asked';
 import { useEnergyWords } from '@/parts/use-energy-words';
 import { seesUsage, useViewer } from '@/session/session';
 
@@ -34,57 +36,57 @@ export function UsageScreen() {
   const t = useTranslations('usage');
   const format = useFormatter();
   const { kWh } = useEnergyWords();
+  const { bytes } = useAmounts();
   const viewer = useViewer();
-  const router = useRouter();
-  const path = usePathname();
-  const search = useSearchParams();
-  const by = BY.find((each) => each === search.get('by')) ?? 'tenant';
-  const span = SPANS.find((each) => each === search.get('span')) ?? 'month';
+  const { chosen, choose } = useAddress();
+  const by = chosen('by', BY);
+  const span = chosen('span', SPANS);
   const { from, to } = rangeOf(span);
   const maySee = seesUsage(viewer.role);
-  const [{ data, error }, ask] = useQuery({ query: UsageQuery, variables: { by, from, to }, pause: !maySee });
-  const choose = (name: string, value: string) => {
-    const next = new URLSearchParams(search);
-    next.set(name, value);
-    router.replace(`${path}?${next}`);
-  };
+  const { data, error, refresh } = useAsked({
+    query: UsageQuery,
+    variables: { by, from, to },
+    pause: !maySee,
+  });
   const number = (value: number) => format.number(value, { maximumFractionDigits: value < 1 ? 4 : 2 });
+  const minute = (at: string) => format.dateTime(new Date(at), { dateStyle: 'medium', timeStyle: 'short' });
   const usage = data?.usage;
   const link = new URLSearchParams({ by, format: 'csv', ...(from && { from }), ...(to && { to }) });
 
   const cells = (sums: Sums) => (
     <>
-      <Table.Td className="numeric">{number(sums.coreHours)}</Table.Td>
-      <Table.Td className="numeric">
+      <td className="numeric">{number(sums.coreHours)}</td>
+      <td className="numeric">
         {number(sums.usedCoreHours)}
         <Text span size="xs" c="dimmed" ml={6}>
           {format.number(share(sums.usedCoreHours, sums.coreHours), { style: 'percent' })}
         </Text>
-      </Table.Td>
-      <Table.Td className="numeric">{number(sums.memoryGiBHours)}</Table.Td>
-      <Table.Td className="numeric">
+      </td>
+      <td className="numeric">{number(sums.memoryGiBHours)}</td>
+      <td className="numeric">
         {number(sums.usedMemoryGiBHours)}
         <Text span size="xs" c="dimmed" ml={6}>
           {format.number(share(sums.usedMemoryGiBHours, sums.memoryGiBHours), { style: 'percent' })}
         </Text>
-      </Table.Td>
-      <Table.Td className="numeric">{number(sums.diskGiBHours)}</Table.Td>
-      <Table.Td className="numeric">
+      </td>
+      <td className="numeric">{number(sums.diskGiBHours)}</td>
+      <td className="numeric">
+        {bytes(sums.readBytes)} / {bytes(sums.writtenBytes)}
+        <Text size="xs" c="dimmed">
+          {t('operations', { count: sums.ioOperations })}
+        </Text>
+      </td>
+      <td className="numeric">
+        {bytes(sums.receivedBytes)} / {bytes(sums.sentBytes)}
+      </td>
+      <td className="numeric">
         {sums.energyKWh === null || sums.energyKWh === undefined ? '–' : kWh(sums.energyKWh)}
-      </Table.Td>
+      </td>
     </>
   );
   return (
     <Stack gap="lg">
-      <Group justify="space-between" align="flex-start">
-        <div>
-          <Title order={1} fz={26}>
-            {t('title')}
-          </Title>
-          <Text c="dimmed" maw={720}>
-            {t('what')}
-          </Text>
-        </div>
+      <ScreenHead title={t('title')} what={t('what')}>
         {maySee && (
           <Button
             component="a"
@@ -96,7 +98,7 @@ export function UsageScreen() {
             {t('export')}
           </Button>
         )}
-      </Group>
+      </ScreenHead>
       {!maySee ? (
         <Empty title={t('notYours')} hint={t('notYoursHint')} />
       ) : (
@@ -106,62 +108,56 @@ export function UsageScreen() {
               aria-label={t('by')}
               data={BY.map((value) => ({ value, label: t(`bys.${value}`) }))}
               value={by}
-              onChange={(value) => choose('by', value)}
+              onChange={(value) => choose({ by: value })}
             />
             <SegmentedControl
               aria-label={t('span')}
               data={SPANS.map((value) => ({ value, label: t(`spans.${value}`) }))}
               value={span}
-              onChange={(value) => choose('span', value)}
+              onChange={(value) => choose({ span: value })}
             />
           </Group>
-          {error && <Trouble error={error} onRetry={() => ask({ requestPolicy: 'network-only' })} />}
+          {error && usage && <Trouble error={error} onRetry={refresh} />}
           {!usage ? (
-            !error && <Skeleton h={200} />
+            <Awaited error={error} onRetry={refresh} height={200} />
           ) : usage.items.length === 0 ? (
             <Empty title={t('none')} hint={t('noneHint')} />
           ) : (
-            <ScrollBox label={t('title')} isCard>
-              <Table verticalSpacing="xs" horizontalSpacing="md" miw={760}>
-                <Table.Caption style={{ captionSide: 'bottom', textAlign: 'left', padding: '8px 16px' }}>
-                  {t('range', {
-                    from: format.dateTime(new Date(usage.from), { dateStyle: 'medium', timeStyle: 'short' }),
-                    to: format.dateTime(new Date(usage.to), { dateStyle: 'medium', timeStyle: 'short' }),
-                  })}
-                </Table.Caption>
-                <Table.Thead>
-                  <Table.Tr>
-                    {by === 'day' && <Table.Th>{t('day')}</Table.Th>}
-                    <Table.Th>{t('department')}</Table.Th>
-                    {by === 'drvm' && <Table.Th>DRVM</Table.Th>}
-                    <Table.Th>{t('coreHours')}</Table.Th>
-                    <Table.Th>{t('used')}</Table.Th>
-                    <Table.Th>{t('memory')}</Table.Th>
-                    <Table.Th>{t('used')}</Table.Th>
-                    <Table.Th>{t('disk')}</Table.Th>
-                    <Table.Th>{t('energy')}</Table.Th>
-                  </Table.Tr>
-                </Table.Thead>
-                <Table.Tbody>
-                  {usage.items.map((item) => (
-                    <Table.Tr key={`${item.tenant}/${item.drvm ?? ''}/${item.day ?? ''}`}>
-                      {by === 'day' && <Table.Td className="numeric">{item.day}</Table.Td>}
-                      <Table.Th scope="row">{item.tenant}</Table.Th>
-                      {by === 'drvm' && <Table.Td>{item.drvm}</Table.Td>}
-                      {cells(item)}
-                    </Table.Tr>
-                  ))}
-                </Table.Tbody>
-                <Table.Tfoot>
-                  <Table.Tr fw={600}>
-                    <Table.Th scope="row" colSpan={by === 'tenant' ? 1 : 2}>
-                      {t('total')}
-                    </Table.Th>
-                    {cells(usage.total)}
-                  </Table.Tr>
-                </Table.Tfoot>
-              </Table>
-            </ScrollBox>
+            <ListTable
+              label={t('title')}
+              minWidth={960}
+              caption={t('range', { from: minute(usage.from), to: minute(usage.to) })}
+              heads={[
+                by === 'day' ? t('day') : null,
+                t('department'),
+                by === 'drvm' ? 'DRVM' : null,
+                t('coreHours'),
+                t('used'),
+                t('memory'),
+                t('used'),
+                t('disk'),
+                t('diskTraffic'),
+                t('network'),
+                t('energy'),
+              ]}
+              foot={
+                <tr style={{ fontWeight: 600 }}>
+                  <th scope="row" colSpan={by === 'tenant' ? 1 : 2}>
+                    {t('total')}
+                  </th>
+                  {cells(usage.total)}
+                </tr>
+              }
+            >
+              {usage.items.map((item) => (
+                <tr key={`${item.tenant}/${item.drvm ?? ''}/${item.day ?? ''}`}>
+                  {by === 'day' && <td className="numeric">{item.day}</td>}
+                  <th scope="row">{item.tenant}</th>
+                  {by === 'drvm' && <td>{item.drvm}</td>}
+                  {cells(item)}
+                </tr>
+              ))}
+            </ListTable>
           )}
         </>
       )}

@@ -1,29 +1,23 @@
 'use client';
-import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Group, Stack, Text, TextInput } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 import { useState } from 'react';
+import { Dialog } from '@/parts/dialog';
 
 /** Deleting a DRVM loses its files: the user types its name first. */
 export function DeleteDialog({
   name,
-  isOpen,
   onClose,
   onConfirm,
 }: {
   name: string;
-  isOpen: boolean;
   onClose: () => void;
   onConfirm: () => void;
 }) {
   const t = useTranslations('deleteDrvm');
   const [typed, setTyped] = useState('');
   return (
-    <Modal
-      opened={isOpen}
-      onClose={onClose}
-      title={t('title', { name })}
-      closeButtonProps={{ 'aria-label': t('cancel') }}
-    >
+    <Dialog title={t('title', { name })} onClose={onClose}>
       <Stack>
         <Text size="sm">{t('what')}</Text>
         <TextInput
@@ -41,6 +35,6 @@ export function DeleteDialog({
           </Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -4,7 +4,6 @@ import {
   Breadcrumbs,
   Button,
   Group,
-  Menu,
   Paper,
   SimpleGrid,
   Skeleton,
@@ -23,7 +22,7 @@ import dynamic from 'next/dynamic';
 import Link from 'next/link';
 import { useTranslations } from 'next-intl';
 import { useEffect, useState } from 'react';
-import { useMutation, useQuery, useSubscription } from 'urql';
+import { type CombinedError, useMutation, useSubscription } from 'urql';
 import type { DrvmDetailQuery } from '@/gen/graphql';
 import {
   DeleteDrvmMutation,
@@ -33,18 +32,19 @@ import {
   StopDrvmMutation,
 } from '@/graphql/drvm';
 import { useAmounts } from '@/parts/amounts';
+import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
 import { LiveBadge } from '@/parts/live-badge';
 import { LoanNote } from '@/parts/loan-note';
+import { Menu, MenuItem } from '@/parts/menu';
 import { Meter } from '@/parts/meter';
 import { notifyFailure } from '@/parts/notify';
 import { OperationProgress } from '@/parts/operation-progress';
 import { StateBadge } from '@/parts/state-badge';
-import { Trouble } from '@/parts/trouble';
+import { useAsked } from '@/parts/use-asked';
 import { mayManageDrvms, mayRunPrograms, useViewer } from '@/session/session';
 import { OutputPanel } from './output-panel';
 import { ProcessTable } from './process-table';
-import { RunForm } from './run-form';
 
 const REFRESH_MS = 2_000;
 /** Loaded when they are wanted: the chart library and the dialog are no part of the first look. */
@@ -58,18 +58,18 @@ const DeleteDialog = dynamic(() => import('./delete-dialog').then((loaded) => lo
 const MigrateDialog = dynamic(() => import('./migrate-dialog').then((loaded) => loaded.MigrateDialog), {
   ssr: false,
 });
+const RunDialog = dynamic(() => import('./run-dialog').then((loaded) => loaded.RunDialog), { ssr: false });
 const ResizeDialog = dynamic(() => import('./resize-dialog').then((loaded) => loaded.ResizeDialog), {
   ssr: false,
 });
 
 export function DrvmScreen({ name, id }: { name: string; id: string | null }) {
   const t = useTranslations('drvm');
-  const [{ data, error }, again] = useQuery({ query: DrvmQuery, variables: id ? { id } : { name } });
-  useEffect(() => {
-    const timer = setInterval(() => again({ requestPolicy: 'network-only' }), REFRESH_MS);
-    return () => clearInterval(timer);
-  }, [again]);
-  if (!data) return error ? <Trouble error={error} onRetry={() => again()} /> : <Skeleton h={420} />;
+  const { data, error, refresh } = useAsked(
+    { query: DrvmQuery, variables: id ? { id } : { name } },
+    REFRESH_MS,
+  );
+  if (!data) return <Awaited error={error} onRetry={refresh} height={420} />;
   if (!data.drvm)
     return <Empty title={t('none', { name })} hint={t('noneHint')} href="/drvms" action={t('toDrvms')} />;
   return <Screen drvm={data.drvm} />;
@@ -85,6 +85,7 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
   const [chosenPid, setChosenPid] = useState<number | null>(null);
   const [migrating, setMigrating] = useState<number | null>(null);
   const [isDeleting, setDeleting] = useState(false);
+  const [isRunning, setRunning] = useState(false);
   const [isResizing, setResizing] = useState(false);
   const [operation, setOperation] = useState<string | null>(null);
   const [, start] = useMutation(StartDrvmMutation);
@@ -99,21 +100,20 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
   const mayManage = mayManageDrvms(viewer.role);
   const mayRun = mayRunPrograms(viewer.role);
 
-  const startDrvm = async () => {
-    const answer = await start({ id: drvm.id });
-    if (answer.error) notifyFailure(t('startFailed'), answer.error);
-    else setOperation(answer.data?.startDrvm.id ?? null);
+  const begun = async (
+    asked: Promise<{ error?: CombinedError; data?: Record<string, { id: string }> }>,
+    failed: string,
+  ) => {
+    const { error, data: answer } = await asked;
+    if (error) notifyFailure(failed, error);
+    else setOperation(Object.values(answer ?? {})[0]?.id ?? null);
   };
-  const stopDrvm = async () => {
-    const answer = await stop({ id: drvm.id });
-    if (answer.error) notifyFailure(t('stopFailed'), answer.error);
-    else setOperation(answer.data?.stopDrvm.id ?? null);
-  };
-  const deleteDrvm = async () => {
+  const { id } = drvm;
+  const startDrvm = () => begun(start({ id }), t('startFailed'));
+  const stopDrvm = () => begun(stop({ id }), t('stopFailed'));
+  const deleteDrvm = () => {
     setDeleting(false);
-    const answer = await remove({ id: drvm.id });
-    if (answer.error) notifyFailure(t('deleteFailed'), answer.error);
-    else setOperation(answer.data?.deleteDrvm.id ?? null);
+    return begun(remove({ id }), t('deleteFailed'));
   };
 
   return (
@@ -140,34 +140,27 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
         <Group>
           <LiveBadge updatedAt={updatedAt} />
           {mayManage && (
-            <Menu position="bottom-end">
-              <Menu.Target>
-                <Button variant="default" rightSection={<IconChevronDown size={16} aria-hidden />}>
+            <Menu
+              label={t('actions')}
+              target={(props) => (
+                <Button variant="default" rightSection={<IconChevronDown size={16} aria-hidden />} {...props}>
                   {t('actions')}
                 </Button>
-              </Menu.Target>
-              <Menu.Dropdown>
-                <Menu.Item leftSection={<IconPlayerPlay size={16} aria-hidden />} onClick={startDrvm}>
-                  {t('start')}
-                </Menu.Item>
-                <Menu.Item leftSection={<IconPlayerStop size={16} aria-hidden />} onClick={stopDrvm}>
-                  {t('stop')}
-                </Menu.Item>
-                <Menu.Item
-                  leftSection={<IconArrowsMaximize size={16} aria-hidden />}
-                  onClick={() => setResizing(true)}
-                >
-                  {t('resize')}
-                </Menu.Item>
-                <Menu.Divider />
-                <Menu.Item
-                  color="red"
-                  leftSection={<IconTrash size={16} aria-hidden />}
-                  onClick={() => setDeleting(true)}
-                >
-                  {t('delete')}
-                </Menu.Item>
-              </Menu.Dropdown>
+              )}
+            >
+              <MenuItem icon={<IconPlayerPlay size={16} aria-hidden />} onClick={startDrvm}>
+                {t('start')}
+              </MenuItem>
+              <MenuItem icon={<IconPlayerStop size={16} aria-hidden />} onClick={stopDrvm}>
+                {t('stop')}
+              </MenuItem>
+              <MenuItem icon={<IconArrowsMaximize size={16} aria-hidden />} onClick={() => setResizing(true)}>
+                {t('resize')}
+              </MenuItem>
+              <hr />
+              <MenuItem isDanger icon={<IconTrash size={16} aria-hidden />} onClick={() => setDeleting(true)}>
+                {t('delete')}
+              </MenuItem>
             </Menu>
           )}
         </Group>
@@ -209,7 +202,13 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
             {t('processes')}
           </Title>
           {mayRun && drvm.state !== 'stopped' && (
-            <RunForm drvm={drvm.id} nodes={drvm.slices.map((slice) => slice.node)} onStarted={setChosenPid} />
+            <Button
+              variant="light"
+              leftSection={<IconPlayerPlay size={16} aria-hidden />}
+              onClick={() => setRunning(true)}
+            >
+              {t('run')}
+            </Button>
           )}
         </Group>
         <ProcessTable
@@ -240,9 +239,17 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
           onClose={() => setMigrating(null)}
         />
       )}
+      {isRunning && (
+        <RunDialog
+          drvm={drvm.id}
+          nodes={drvm.slices.map((slice) => slice.node)}
+          onStarted={setChosenPid}
+          onClose={() => setRunning(false)}
+        />
+      )}
       {isResizing && <ResizeDialog drvm={drvm} onClose={() => setResizing(false)} />}
       {isDeleting && (
-        <DeleteDialog name={drvm.name} isOpen onClose={() => setDeleting(false)} onConfirm={deleteDrvm} />
+        <DeleteDialog name={drvm.name} onClose={() => setDeleting(false)} onConfirm={deleteDrvm} />
       )}
     </Stack>
   );

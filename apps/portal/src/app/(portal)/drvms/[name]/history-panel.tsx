@@ -1,15 +1,16 @@
 'use client';
-import { Alert, Group, SimpleGrid, Skeleton, Stack, Table, Text } from '@mantine/core';
+import { Alert, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useFormatter, useTranslations } from 'next-intl';
-import { useCallback, useMemo } from 'react';
-import { useQuery } from 'urql';
+import { useMemo } from 'react';
 import type { DrvmDetailQuery, HistoryQuery as History } from '@/gen/graphql';
 import { HistoryQuery } from '@/graphql/resize';
 import { useAmounts } from '@/parts/amounts';
+import { Awaited } from '@/parts/awaited';
 import { errorCode } from '@/parts/errors';
+import { Heads } from '@/parts/list-table';
 import { Section } from '@/parts/section';
-import { Trouble } from '@/parts/trouble';
-import { useRepeated } from '@/parts/use-repeated';
+import { Table } from '@/parts/table';
+import { useAsked } from '@/parts/use-asked';
 import { HistoryChart, lineOf, type Mark } from './history-chart';
 
 type Operations = NonNullable<DrvmDetailQuery['drvm']>['operations'];
@@ -29,12 +30,10 @@ export function HistoryPanel({ drvm, operations }: { drvm: string; operations: O
   const t = useTranslations('history');
   const tOperation = useTranslations('operation');
   const format = useFormatter();
-  const [{ data, error }, ask] = useQuery({
-    query: HistoryQuery,
-    variables: { drvm, metric: METRICS.join(','), step: STEP_SECONDS },
-  });
-  const refresh = useCallback(() => ask({ requestPolicy: 'network-only' }), [ask]);
-  useRepeated(refresh, REFRESH_MS);
+  const { data, error, refresh } = useAsked(
+    { query: HistoryQuery, variables: { drvm, metric: METRICS.join(','), step: STEP_SECONDS } },
+    REFRESH_MS,
+  );
   const history = data?.telemetryHistory;
   // A value of its own, so that the chart is drawn anew only for another mark.
   const marked = JSON.stringify(
@@ -55,12 +54,10 @@ export function HistoryPanel({ drvm, operations }: { drvm: string; operations: O
   return (
     <Section title={t('title')}>
       {!history ? (
-        error && errorCode(error) !== 'NotFound' ? (
-          <Trouble error={error} onRetry={refresh} />
-        ) : error ? (
+        error && errorCode(error) === 'NotFound' ? (
           <Alert color="gray">{t('none')}</Alert>
         ) : (
-          <Skeleton h={240} />
+          <Awaited error={error} onRetry={refresh} height={240} />
         )
       ) : (
         <Stack gap="sm">
@@ -138,31 +135,24 @@ function OneMetric({
           </Text>
         </summary>
         <Table>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t('at')}</Table.Th>
-              {series.map(({ node }) => (
-                <Table.Th key={node}>{node}</Table.Th>
-              ))}
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
+          <Heads of={[t('at'), ...series.map(({ node }) => node)]} />
+          <tbody>
             {inTable.map((position) => (
-              <Table.Tr key={times[position]}>
-                <Table.Th scope="row" className="numeric">
+              <tr key={times[position]}>
+                <th scope="row" className="numeric">
                   {format.dateTime(new Date((times[position] ?? 0) * 1_000), { timeStyle: 'short' })}
-                </Table.Th>
+                </th>
                 {series.map(({ node }, column) => {
                   const value = rows[column]?.[position];
                   return (
-                    <Table.Td key={node} className="numeric">
+                    <td key={node} className="numeric">
                       {typeof value === 'number' ? amount(metric, value) : '–'}
-                    </Table.Td>
+                    </td>
                   );
                 })}
-              </Table.Tr>
+              </tr>
             ))}
-          </Table.Tbody>
+          </tbody>
         </Table>
       </details>
     </div>

@@ -1,13 +1,13 @@
 'use client';
-import { Alert, Button, Group, Modal, Radio, Stack, Text } from '@mantine/core';
+import { Button, Group, Radio, Stack, Text } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 import { useState } from 'react';
 import { useMutation } from 'urql';
 import type { DrvmDetailQuery } from '@/gen/graphql';
 import { MigrateProcessMutation } from '@/graphql/drvm';
 import { useAmounts } from '@/parts/amounts';
-import { said } from '@/parts/errors';
-import { OperationProgress } from '@/parts/operation-progress';
+import { Dialog } from '@/parts/dialog';
+import { Refusal } from '@/parts/refusal';
 import type { Process } from './process-table';
 
 type Slice = NonNullable<DrvmDetailQuery['drvm']>['slices'][number];
@@ -35,85 +35,68 @@ export function MigrateDialog({
 
   const load = (slice: Slice) => slice.usedCpu / (slice.cpu || 1);
   const targets = [...slices].sort((a, b) => load(a) - load(b));
-  const failure = error ? said(error) : null;
   const submit = async () => {
     if (!to) return;
     const { data } = await migrate({ drvm, pid: subject.pid, to });
     if (data) setOperation(data.migrateProcess.id);
   };
   return (
-    <Modal
-      opened
-      onClose={onClose}
+    <Dialog
       title={t('title', { pid: subject.pid, node: subject.node })}
-      closeButtonProps={{ 'aria-label': t('close') }}
+      onClose={onClose}
       size="lg"
+      operation={operation}
     >
       <Stack>
         <Text size="sm" ff="monospace" truncate>
           {subject.command}
         </Text>
-        {operation ? (
-          <>
-            <OperationProgress id={operation} />
-            <Group justify="flex-end">
-              <Button onClick={onClose}>{t('close')}</Button>
-            </Group>
-          </>
-        ) : (
-          <>
-            <Text size="sm">{t('what', { memory: bytes(subject.memoryBytes) })}</Text>
-            <Radio.Group value={to} onChange={setTo} label={t('target')}>
-              <Stack gap="xs" mt="xs">
-                {targets.map((slice) => {
-                  const isHere = slice.node === subject.node;
-                  const isUp = slice.state === 'running';
-                  return (
-                    <Radio.Card
-                      key={slice.id}
-                      value={slice.node}
-                      disabled={isHere || !isUp}
-                      p="sm"
-                      radius="md"
-                      aria-label={slice.node}
-                    >
-                      <Group wrap="nowrap" align="flex-start" opacity={isHere || !isUp ? 0.55 : 1}>
-                        <Radio.Indicator disabled={isHere || !isUp} />
-                        <div>
-                          <Text fw={600} size="sm">
-                            {slice.node} {isHere && `· ${t('here')}`} {!isUp && `· ${t('notRunning')}`}
-                          </Text>
-                          <Text size="xs" c="dimmed" className="numeric">
-                            {t('load', {
-                              used: amount('cpu', slice.usedCpu),
-                              cpu: amount('cpu', slice.cpu),
-                              memory: amount('memoryMiB', Math.max(0, slice.memoryMiB - slice.usedMemoryMiB)),
-                              processes: slice.processes,
-                            })}
-                          </Text>
-                        </div>
-                      </Group>
-                    </Radio.Card>
-                  );
-                })}
-              </Stack>
-            </Radio.Group>
-            {failure && (
-              <Alert color="red" role="alert" title={failure.message}>
-                {failure.hint}
-              </Alert>
-            )}
-            <Group justify="flex-end">
-              <Button variant="subtle" color="gray" onClick={onClose}>
-                {t('cancel')}
-              </Button>
-              <Button onClick={submit} loading={fetching} disabled={!to}>
-                {t('migrate')}
-              </Button>
-            </Group>
-          </>
-        )}
+        <Text size="sm">{t('what', { memory: bytes(subject.memoryBytes) })}</Text>
+        <Radio.Group value={to} onChange={setTo} label={t('target')}>
+          <Stack gap="xs" mt="xs">
+            {targets.map((slice) => {
+              const isHere = slice.node === subject.node;
+              const isUp = slice.state === 'running';
+              return (
+                <Radio.Card
+                  key={slice.id}
+                  value={slice.node}
+                  disabled={isHere || !isUp}
+                  p="sm"
+                  radius="md"
+                  aria-label={slice.node}
+                >
+                  <Group wrap="nowrap" align="flex-start" opacity={isHere || !isUp ? 0.55 : 1}>
+                    <Radio.Indicator disabled={isHere || !isUp} />
+                    <div>
+                      <Text fw={600} size="sm">
+                        {slice.node} {isHere && `· ${t('here')}`} {!isUp && `· ${t('notRunning')}`}
+                      </Text>
+                      <Text size="xs" c="dimmed" className="numeric">
+                        {t('load', {
+                          used: amount('cpu', slice.usedCpu),
+                          cpu: amount('cpu', slice.cpu),
+                          memory: amount('memoryMiB', Math.max(0, slice.memoryMiB - slice.usedMemoryMiB)),
+                          processes: slice.processes,
+                        })}
+                      </Text>
+                    </div>
+                  </Group>
+                </Radio.Card>
+              );
+            })}
+          </Stack>
+        </Radio.Group>
+        <Refusal error={error} />
+        <Group justify="flex-end">
+          <Button variant="subtle" color="gray" onClick={onClose}>
+            {t('cancel')}
+          </Button>
+          <Button onClick={submit} loading={fetching} disabled={!to}>
+            {t('migrate')}
+          </Button>
+        </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,13 +1,15 @@
 'use client';
-import { ActionIcon, Button, Group, Table, Text, Tooltip, UnstyledButton } from '@mantine/core';
+import { ActionIcon, Button, Group, Text, UnstyledButton } from '@mantine/core';
 import { IconArrowsExchange, IconX } from '@tabler/icons-react';
 import { useTranslations } from 'next-intl';
 import { useMutation } from 'urql';
 import type { ProcessesSubscription } from '@/gen/graphql';
 import { KillProcessMutation } from '@/graphql/drvm';
 import { useAmounts } from '@/parts/amounts';
+import { Heads } from '@/parts/list-table';
 import { notifyDone, notifyFailure } from '@/parts/notify';
 import { StateBadge } from '@/parts/state-badge';
+import { Table } from '@/parts/table';
 
 export type Process = ProcessesSubscription['processes'][number];
 
@@ -50,28 +52,30 @@ export function ProcessTable({
   if (processes.length === 0) return <Text c="dimmed">{t('none')}</Text>;
   const rows = [...processes].sort((a, b) => a.pid - b.pid).slice(0, ROWS_MAX);
   return (
-    <Table.ScrollContainer minWidth={640}>
-      <Table verticalSpacing={6} highlightOnHover>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>{t('pid')}</Table.Th>
-            <Table.Th>{t('command')}</Table.Th>
-            <Table.Th>{t('node')}</Table.Th>
-            <Table.Th>{t('state')}</Table.Th>
-            <Table.Th>{t('cpu')}</Table.Th>
-            <Table.Th>{t('memory')}</Table.Th>
-            {mayChange && <Table.Th>{t('actions')}</Table.Th>}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
+    <div className="scrolled">
+      <Table hasHover style={{ minWidth: 640 }}>
+        <Heads
+          of={[
+            t('pid'),
+            t('command'),
+            t('node'),
+            t('state'),
+            t('cpu'),
+            t('memory'),
+            mayChange ? t('actions') : null,
+          ]}
+        />
+        <tbody>
           {rows.map((process) => (
-            <Table.Tr
+            <tr
               key={process.pid}
               data-pid={process.pid}
-              bg={process.pid === chosenPid ? 'var(--mantine-primary-color-light)' : undefined}
+              style={{
+                background: process.pid === chosenPid ? 'var(--mantine-primary-color-light)' : undefined,
+              }}
             >
-              <Table.Td className="numeric">{process.pid}</Table.Td>
-              <Table.Td maw={320}>
+              <td className="numeric">{process.pid}</td>
+              <td style={{ maxWidth: 320 }}>
                 <UnstyledButton
                   onClick={() => onChoose(process.pid)}
                   aria-pressed={process.pid === chosenPid}
@@ -81,15 +85,15 @@ export function ProcessTable({
                     {process.command}
                   </Text>
                 </UnstyledButton>
-              </Table.Td>
-              <Table.Td>{process.node}</Table.Td>
-              <Table.Td>
+              </td>
+              <td>{process.node}</td>
+              <td>
                 <StateBadge state={process.state} size="xs" />
-              </Table.Td>
-              <Table.Td className="numeric">{duration(process.cpuMs)}</Table.Td>
-              <Table.Td className="numeric">{bytes(process.memoryBytes)}</Table.Td>
+              </td>
+              <td className="numeric">{duration(process.cpuMs)}</td>
+              <td className="numeric">{bytes(process.memoryBytes)}</td>
               {mayChange && (
-                <Table.Td>
+                <td>
                   <Group gap={4} wrap="nowrap">
                     <Button
                       size="compact-xs"
@@ -100,29 +104,28 @@ export function ProcessTable({
                     >
                       {t('migrate')}
                     </Button>
-                    <Tooltip label={t('kill')}>
-                      <ActionIcon
-                        size="md"
-                        variant="subtle"
-                        color="red"
-                        onClick={() => end(process)}
-                        aria-label={t('killThis', { pid: process.pid })}
-                      >
-                        <IconX size={16} aria-hidden />
-                      </ActionIcon>
-                    </Tooltip>
+                    <ActionIcon
+                      size="md"
+                      variant="subtle"
+                      color="red"
+                      onClick={() => end(process)}
+                      title={t('kill')}
+                      aria-label={t('killThis', { pid: process.pid })}
+                    >
+                      <IconX size={16} aria-hidden />
+                    </ActionIcon>
                   </Group>
-                </Table.Td>
+                </td>
               )}
-            </Table.Tr>
+            </tr>
           ))}
-        </Table.Tbody>
+        </tbody>
       </Table>
       {processes.length > ROWS_MAX && (
         <Text size="sm" c="dimmed" mt="xs">
           {t('more', { shown: ROWS_MAX, all: processes.length })}
         </Text>
       )}
-    </Table.ScrollContainer>
+    </div>
   );
 }

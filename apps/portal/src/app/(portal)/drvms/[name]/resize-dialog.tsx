@@ -1,16 +1,5 @@
 'use client';
-import {
-  Button,
-  Checkbox,
-  Group,
-  List,
-  Modal,
-  NumberInput,
-  SimpleGrid,
-  Skeleton,
-  Stack,
-  Text,
-} from '@mantine/core';
+import { Button, Checkbox, Group, List, NumberInput, SimpleGrid, Skeleton, Stack, Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useTranslations } from 'next-intl';
 import { type FormEvent, useEffect, useState } from 'react';
@@ -18,7 +7,9 @@ import { type CombinedError, useMutation } from 'urql';
 import type { DrvmDetailQuery, ResizeDrvmInput } from '@/gen/graphql';
 import { PlanResizeMutation, ResizeDrvmMutation } from '@/graphql/resize';
 import { useAmounts } from '@/parts/amounts';
-import { OperationProgress } from '@/parts/operation-progress';
+import { byName } from '@/parts/by-name';
+import { Dialog } from '@/parts/dialog';
+import { Rejected } from '@/parts/rejected';
 import { Trouble } from '@/parts/trouble';
 import { useLiveCluster } from '@/parts/use-live-cluster';
 
@@ -89,150 +80,119 @@ export function ResizeDialog({ drvm, onClose }: { drvm: Drvm; onClose: () => voi
   };
   const steps = planned.data?.planResize.steps ?? [];
   const rejected = planned.data?.planResize.rejected ?? [];
-  const names = [...new Set([...before.nodes, ...(nodes ?? []).map(({ name }) => name)])].sort((a, b) =>
-    a.localeCompare(b, undefined, { numeric: true }),
-  );
+  const names = [...new Set([...before.nodes, ...(nodes ?? []).map(({ name }) => name)])].sort(byName);
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={t('title', { name: drvm.name })}
-      closeButtonProps={{ 'aria-label': t('close') }}
-      size="xl"
-    >
-      {operation ? (
+    <Dialog title={t('title', { name: drvm.name })} onClose={onClose} size="xl" operation={operation}>
+      <form onSubmit={submit}>
         <Stack>
-          <OperationProgress id={operation} />
+          <Text size="sm">{t('what')}</Text>
+          <SimpleGrid cols={{ base: 1, xs: 2, sm: 3 }}>
+            <NumberInput
+              label={t('cpu')}
+              description={t('now', { amount: amount('cpu', before.cpu) })}
+              value={cpu}
+              onChange={setCpu}
+              min={0.05}
+              step={0.1}
+              decimalScale={3}
+              suffix=" vCPU"
+              data-autofocus
+            />
+            <NumberInput
+              label={t('memory')}
+              description={t('now', { amount: amount('memoryMiB', before.memoryMiB) })}
+              value={memoryMiB}
+              onChange={setMemory}
+              min={1}
+              step={64}
+              allowDecimal={false}
+              suffix=" MiB"
+            />
+            <NumberInput
+              label={t('disk')}
+              description={t('now', { amount: amount('diskGiB', before.diskGiB) })}
+              value={diskGiB}
+              onChange={setDisk}
+              min={0}
+              allowDecimal={false}
+              suffix=" GiB"
+            />
+            <NumberInput
+              label={t('ceiling')}
+              description={t('now', { amount: amount('cpu', before.ceilingCpu) })}
+              value={ceilingCpu}
+              onChange={setCeiling}
+              min={0.05}
+              step={0.1}
+              decimalScale={3}
+              suffix=" vCPU"
+            />
+            <NumberInput
+              label={t('nodeCount')}
+              description={t(namesNodes ? 'nodesNamed' : 'nodesAny')}
+              value={namesNodes ? chosen.length : nodeCount}
+              onChange={setNodeCount}
+              disabled={namesNodes}
+              min={1}
+              allowDecimal={false}
+            />
+          </SimpleGrid>
+          <Checkbox.Group label={t('nodes')} description={t('nodesHint')} value={chosen} onChange={setChosen}>
+            <Group mt="xs">
+              {names.map((name) => (
+                <Checkbox key={name} value={name} label={name} />
+              ))}
+            </Group>
+          </Checkbox.Group>
+          <section aria-label={t('preview')} aria-live="polite">
+            <Text fw={600} size="sm" mb={4}>
+              {t('preview')}
+            </Text>
+            {!asksSomething ? (
+              <Text size="sm" c="dimmed">
+                {t('nothing')}
+              </Text>
+            ) : planned.error ? (
+              <Trouble error={planned.error} />
+            ) : previewed === null ? (
+              <Skeleton h={48} />
+            ) : (
+              <List size="sm" spacing={4}>
+                {steps.map((step) => (
+                  <List.Item key={`${step.node}/${step.action}`}>
+                    <b>
+                      {t.has(`actions.${step.action}`)
+                        ? t(`actions.${step.action}`, { node: step.node })
+                        : step.node}
+                    </b>
+                    {step.action !== 'slice.remove' &&
+                      ` ${amount('cpu', step.cpu)} · ${amount('memoryMiB', step.memoryMiB)} · ${amount('diskGiB', step.diskGiB)}`}
+                    <Text size="xs" c="dimmed" lang="en">
+                      {step.reason}
+                    </Text>
+                  </List.Item>
+                ))}
+              </List>
+            )}
+            {previewed !== null && (
+              <Rejected title={t('rejected', { count: rejected.length })} of={rejected} />
+            )}
+          </section>
+          {refusal && <Trouble error={refusal} />}
           <Group justify="flex-end">
-            <Button onClick={onClose}>{t('close')}</Button>
+            <Button variant="default" onClick={onClose}>
+              {t('cancel')}
+            </Button>
+            <Button
+              type="submit"
+              loading={resizing.fetching}
+              disabled={!asksSomething || previewed === null || wish !== wished}
+            >
+              {t('resize')}
+            </Button>
           </Group>
         </Stack>
-      ) : (
-        <form onSubmit={submit}>
-          <Stack>
-            <Text size="sm">{t('what')}</Text>
-            <SimpleGrid cols={{ base: 1, xs: 2, sm: 3 }}>
-              <NumberInput
-                label={t('cpu')}
-                description={t('now', { amount: amount('cpu', before.cpu) })}
-                value={cpu}
-                onChange={setCpu}
-                min={0.05}
-                step={0.1}
-                decimalScale={3}
-                suffix=" vCPU"
-                data-autofocus
-              />
-              <NumberInput
-                label={t('memory')}
-                description={t('now', { amount: amount('memoryMiB', before.memoryMiB) })}
-                value={memoryMiB}
-                onChange={setMemory}
-                min={1}
-                step={64}
-                allowDecimal={false}
-                suffix=" MiB"
-              />
-              <NumberInput
-                label={t('disk')}
-                description={t('now', { amount: amount('diskGiB', before.diskGiB) })}
-                value={diskGiB}
-                onChange={setDisk}
-                min={0}
-                allowDecimal={false}
-                suffix=" GiB"
-              />
-              <NumberInput
-                label={t('ceiling')}
-                description={t('now', { amount: amount('cpu', before.ceilingCpu) })}
-                value={ceilingCpu}
-                onChange={setCeiling}
-                min={0.05}
-                step={0.1}
-                decimalScale={3}
-                suffix=" vCPU"
-              />
-              <NumberInput
-                label={t('nodeCount')}
-                description={t(namesNodes ? 'nodesNamed' : 'nodesAny')}
-                value={namesNodes ? chosen.length : nodeCount}
-                onChange={setNodeCount}
-                disabled={namesNodes}
-                min={1}
-                allowDecimal={false}
-              />
-            </SimpleGrid>
-            <Checkbox.Group
-              label={t('nodes')}
-              description={t('nodesHint')}
-              value={chosen}
-              onChange={setChosen}
-            >
-              <Group mt="xs">
-                {names.map((name) => (
-                  <Checkbox key={name} value={name} label={name} />
-                ))}
-              </Group>
-            </Checkbox.Group>
-            <section aria-label={t('preview')} aria-live="polite">
-              <Text fw={600} size="sm" mb={4}>
-                {t('preview')}
-              </Text>
-              {!asksSomething ? (
-                <Text size="sm" c="dimmed">
-                  {t('nothing')}
-                </Text>
-              ) : planned.error ? (
-                <Trouble error={planned.error} />
-              ) : previewed === null ? (
-                <Skeleton h={48} />
-              ) : (
-                <List size="sm" spacing={4}>
-                  {steps.map((step) => (
-                    <List.Item key={`${step.node}/${step.action}`}>
-                      <b>
-                        {t.has(`actions.${step.action}`)
-                          ? t(`actions.${step.action}`, { node: step.node })
-                          : step.node}
-                      </b>
-                      {step.action !== 'slice.remove' &&
-                        ` ${amount('cpu', step.cpu)} · ${amount('memoryMiB', step.memoryMiB)} · ${amount('diskGiB', step.diskGiB)}`}
-                      <Text size="xs" c="dimmed" lang="en">
-                        {step.reason}
-                      </Text>
-                    </List.Item>
-                  ))}
-                </List>
-              )}
-              {previewed !== null && rejected.length > 0 && (
-                <details>
-                  <summary>{t('rejected', { count: rejected.length })}</summary>
-                  <List size="sm" mt="xs" spacing={4}>
-                    {rejected.map(({ what, reason, advice }) => (
-                      <List.Item key={`${what}: ${reason}`}>
-                        <b>{what}</b>: {reason} {advice}
-                      </List.Item>
-                    ))}
-                  </List>
-                </details>
-              )}
-            </section>
-            {refusal && <Trouble error={refusal} />}
-            <Group justify="flex-end">
-              <Button variant="default" onClick={onClose}>
-                {t('cancel')}
-              </Button>
-              <Button
-                type="submit"
-                loading={resizing.fetching}
-                disabled={!asksSomething || previewed === null || wish !== wished}
-              >
-                {t('resize')}
-              </Button>
-            </Group>
-          </Stack>
-        </form>
-      )}
-    </Modal>
+      </form>
+    </Dialog>
   );
 }

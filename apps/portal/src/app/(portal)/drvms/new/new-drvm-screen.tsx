@@ -1,15 +1,13 @@
 'use client';
 import {
-  Alert,
   Button,
   Group,
+  NativeSelect,
   NumberInput,
   Paper,
   SegmentedControl,
-  Select,
   SimpleGrid,
   Stack,
-  Table,
   Text,
   TextInput,
   Title,
@@ -21,7 +19,11 @@ import { type FormEvent, useEffect, useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { CreateDrvmMutation, DrvmsQuery, PlanDrvmMutation } from '@/graphql/drvm';
 import { useAmounts } from '@/parts/amounts';
-import { said } from '@/parts/errors';
+import { drvmHref } from '@/parts/links';
+import { Heads } from '@/parts/list-table';
+import { Refusal } from '@/parts/refusal';
+import { ScreenHead } from '@/parts/screen-head';
+import { Table } from '@/parts/table';
 import { useViewer } from '@/session/session';
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -64,22 +66,12 @@ export function NewDrvmScreen() {
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     const { data: answer } = await create({ input });
-    if (answer)
-      router.push(
-        `/drvms/${encodeURIComponent(answer.createDrvm.drvm.name)}?id=${answer.createDrvm.drvm.id}`,
-      );
+    if (answer) router.push(drvmHref(answer.createDrvm.drvm.name, answer.createDrvm.drvm.id));
   };
-  const refusal = planned.error ? said(planned.error) : null;
-  const failure = created.error ? said(created.error) : null;
 
   return (
     <Stack gap="lg" maw={920}>
-      <div>
-        <Title order={1} fz={26}>
-          {t('title')}
-        </Title>
-        <Text c="dimmed">{t('what')}</Text>
-      </div>
+      <ScreenHead title={t('title')} what={t('what')} />
       <form onSubmit={submit}>
         <Stack gap="lg">
           <Paper className="card" p="lg" radius="md">
@@ -101,13 +93,12 @@ export function NewDrvmScreen() {
                   readOnly
                 />
               ) : (
-                <Select
+                <NativeSelect
                   label={t('department')}
                   description={t('departmentHint')}
                   data={tenants}
-                  value={tenant}
-                  onChange={setTenant}
-                  allowDeselect={false}
+                  value={tenant ?? ''}
+                  onChange={(event) => setTenant(event.currentTarget.value)}
                   required
                 />
               )}
@@ -168,36 +159,26 @@ export function NewDrvmScreen() {
             <Title order={2} fz={16} mb="xs">
               {t('plan')}
             </Title>
-            {refusal ? (
-              <Alert color="orange" title={refusal.message}>
-                {refusal.hint}
-              </Alert>
+            {planned.error ? (
+              <Refusal error={planned.error} color="orange" />
             ) : planned.data ? (
               <Table>
-                <Table.Thead>
-                  <Table.Tr>
-                    <Table.Th>{t('node')}</Table.Th>
-                    <Table.Th>{t('cpu')}</Table.Th>
-                    <Table.Th>{t('memory')}</Table.Th>
-                    <Table.Th>{t('disk')}</Table.Th>
-                    <Table.Th>{t('reason')}</Table.Th>
-                  </Table.Tr>
-                </Table.Thead>
-                <Table.Tbody>
+                <Heads of={[t('node'), t('cpu'), t('memory'), t('disk'), t('reason')]} />
+                <tbody>
                   {planned.data.planDrvm.steps.map((step) => (
-                    <Table.Tr key={step.node}>
-                      <Table.Td>{step.node}</Table.Td>
-                      <Table.Td className="numeric">{amount('cpu', step.cpu)}</Table.Td>
-                      <Table.Td className="numeric">{amount('memoryMiB', step.memoryMiB)}</Table.Td>
-                      <Table.Td className="numeric">{amount('diskGiB', step.diskGiB)}</Table.Td>
-                      <Table.Td>
+                    <tr key={step.node}>
+                      <td>{step.node}</td>
+                      <td className="numeric">{amount('cpu', step.cpu)}</td>
+                      <td className="numeric">{amount('memoryMiB', step.memoryMiB)}</td>
+                      <td className="numeric">{amount('diskGiB', step.diskGiB)}</td>
+                      <td>
                         <Text size="xs" c="dimmed">
                           {step.reason}
                         </Text>
-                      </Table.Td>
-                    </Table.Tr>
+                      </td>
+                    </tr>
                   ))}
-                </Table.Tbody>
+                </tbody>
               </Table>
             ) : (
               <Text c="dimmed" size="sm">
@@ -205,11 +186,7 @@ export function NewDrvmScreen() {
               </Text>
             )}
           </Paper>
-          {failure && (
-            <Alert color="red" role="alert" title={failure.message}>
-              {failure.hint}
-            </Alert>
-          )}
+          <Refusal error={created.error} />
           <Group>
             <Button type="submit" loading={created.fetching} disabled={!isComplete || !NAME.test(name)}>
               {t('create')}

@@ -1,10 +1,10 @@
 'use client';
-import { Button, Group, Modal, Radio, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Group, Radio, Stack, Text, TextInput } from '@mantine/core';
 import { useTranslations } from 'next-intl';
 import { useState } from 'react';
 import { type CombinedError, useMutation } from 'urql';
 import { DrainNodeMutation, RestoreNodeMutation, SwitchNodeMutation } from '@/graphql/node';
-import { OperationProgress } from '@/parts/operation-progress';
+import { Dialog } from '@/parts/dialog';
 import { Trouble } from '@/parts/trouble';
 
 export type Action = 'drain' | 'restore' | 'off' | 'on';
@@ -56,71 +56,61 @@ export function ActionDialog({
   };
 
   return (
-    <Modal
-      opened
-      onClose={onClose}
+    <Dialog
       title={t(`${action}.title`, { name })}
-      closeButtonProps={{ 'aria-label': t('close') }}
+      onClose={onClose}
       size="lg"
+      operation={operation}
+      afterwards={
+        <Text size="sm" c="dimmed">
+          {t('goesOn')}
+        </Text>
+      }
     >
       <Stack>
-        {operation ? (
-          <>
-            <OperationProgress id={operation} />
-            <Text size="sm" c="dimmed">
-              {t('goesOn')}
-            </Text>
-            <Group justify="flex-end">
-              <Button onClick={onClose}>{t('close')}</Button>
-            </Group>
-          </>
-        ) : (
-          <>
-            <Text size="sm">{t(`${action}.what`, { name })}</Text>
-            {action === 'restore' && (
-              <Radio.Group value={mode} onChange={setMode} label={t('restore.mode')}>
-                <Stack gap="xs" mt="xs">
-                  {RESTORE_MODES.map((each) => (
-                    <Radio
-                      key={each}
-                      value={each}
-                      label={t(`restore.modes.${each}`)}
-                      description={t(`restore.about.${each}`)}
-                    />
-                  ))}
-                </Stack>
-              </Radio.Group>
-            )}
-            {isForced && (
-              <>
-                <Text size="sm" fw={600}>
-                  {t('off.notDrained')}
-                </Text>
-                <TextInput
-                  label={t('off.typeName', { name })}
-                  value={typed}
-                  onChange={(event) => setTyped(event.currentTarget.value)}
-                  data-autofocus
+        <Text size="sm">{t(`${action}.what`, { name })}</Text>
+        {action === 'restore' && (
+          <Radio.Group value={mode} onChange={setMode} label={t('restore.mode')}>
+            <Stack gap="xs" mt="xs">
+              {RESTORE_MODES.map((each) => (
+                <Radio
+                  key={each}
+                  value={each}
+                  label={t(`restore.modes.${each}`)}
+                  description={t(`restore.about.${each}`)}
                 />
-              </>
-            )}
-            {error && <Trouble error={error} />}
-            <Group justify="flex-end">
-              <Button variant="default" onClick={onClose}>
-                {t('cancel')}
-              </Button>
-              <Button
-                color={action === 'off' ? 'red' : undefined}
-                onClick={submit}
-                loading={draining.fetching || restoring.fetching || switching.fetching}
-                disabled={isForced && typed !== name}
-              >
-                {t(`${action}.do`)}
-              </Button>
-            </Group>
+              ))}
+            </Stack>
+          </Radio.Group>
+        )}
+        {isForced && (
+          <>
+            <Text size="sm" fw={600}>
+              {t('off.notDrained')}
+            </Text>
+            <TextInput
+              label={t('off.typeName', { name })}
+              value={typed}
+              onChange={(event) => setTyped(event.currentTarget.value)}
+              data-autofocus
+            />
           </>
         )}
+        {error && <Trouble error={error} />}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose}>
+            {t('cancel')}
+          </Button>
+          <Button
+            color={action === 'off' ? 'red' : undefined}
+            onClick={submit}
+            loading={draining.fetching || restoring.fetching || switching.fetching}
+            disabled={isForced && typed !== name}
+          >
+            {t(`${action}.do`)}
+          </Button>
+        </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,34 +1,25 @@
 'use client';
-import {
-  Anchor,
-  Breadcrumbs,
-  Group,
-  List,
-  Paper,
-  SimpleGrid,
-  Skeleton,
-  Stack,
-  Table,
-  Text,
-  Title,
-} from '@mantine/core';
+import { Anchor, Breadcrumbs, Group, List, Stack, Text, Title } from '@mantine/core';
 import Link from 'next/link';
 import { useFormatter, useTranslations } from 'next-intl';
-import { type ReactNode, useCallback } from 'react';
-import { useQuery } from 'urql';
+import type { ReactNode } from 'react';
 import { NodeQuery } from '@/graphql/cluster';
 import { NodePowerQuery, NodeRulesQuery } from '@/graphql/node';
-import { METRICS, useAmounts } from '@/parts/amounts';
+import { useAmounts } from '@/parts/amounts';
+import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
+import { DrvmLink } from '@/parts/links';
+import { Heads } from '@/parts/list-table';
 import { LiveBadge } from '@/parts/live-badge';
 import { LoanNote } from '@/parts/loan-note';
-import { Meter } from '@/parts/meter';
+import { MetricMeters } from '@/parts/metric-meters';
 import { Section } from '@/parts/section';
 import { StateBadge } from '@/parts/state-badge';
+import { Table } from '@/parts/table';
 import { Tag } from '@/parts/tag';
-import { Trouble } from '@/parts/trouble';
+import { useAsked } from '@/parts/use-asked';
 import { useLiveCluster } from '@/parts/use-live-cluster';
-import { useRepeated } from '@/parts/use-repeated';
+import { useMoment } from '@/parts/use-moment';
 import { seesPower, useViewer } from '@/session/session';
 import { NodeActions } from './node-actions';
 
@@ -39,29 +30,24 @@ export function NodeScreen({ name }: { name: string }) {
   const tCluster = useTranslations('cluster');
   const format = useFormatter();
   const { amount, bytes } = useAmounts();
-  const [{ data, error }, again] = useQuery({ query: NodeQuery, variables: { name } });
+  const moment = useMoment();
+  const { data, error, refresh } = useAsked({ query: NodeQuery, variables: { name } });
   const { nodes, updatedAt } = useLiveCluster();
   const viewer = useViewer();
   const maySeePower = seesPower(viewer.role);
-  const [{ data: powered, error: powerError }, powerAgain] = useQuery({
-    query: NodePowerQuery,
-    variables: { node: name },
-    pause: !maySeePower,
-  });
-  const [{ data: ruled }, rulesAgain] = useQuery({ query: NodeRulesQuery, variables: { node: name } });
-  const refresh = useCallback(() => {
-    if (maySeePower) powerAgain({ requestPolicy: 'network-only' });
-    rulesAgain({ requestPolicy: 'network-only' });
-  }, [maySeePower, powerAgain, rulesAgain]);
-  useRepeated(refresh, REFRESH_MS);
+  const powered = useAsked(
+    { query: NodePowerQuery, variables: { node: name }, pause: !maySeePower },
+    REFRESH_MS,
+  );
+  const ruled = useAsked({ query: NodeRulesQuery, variables: { node: name } }, REFRESH_MS);
 
-  if (!data) return error ? <Trouble error={error} onRetry={() => again()} /> : <Skeleton h={320} />;
+  if (!data) return <Awaited error={error} onRetry={refresh} height={320} />;
   if (!data.node)
     return <Empty title={t('none', { name })} hint={t('noneHint')} href="/" action={t('toCluster')} />;
   const detail = data.node;
   const node = nodes?.find((each) => each.id === detail.id) ?? detail;
-  const power = powered?.nodePower ?? null;
-  const rules = ruled?.nodeRules ?? null;
+  const power = powered.data?.nodePower ?? null;
+  const rules = ruled.data?.nodeRules ?? null;
   const watts = (value: number) => `${format.number(value, { maximumFractionDigits: 1 })} W`;
 
   return (
@@ -91,22 +77,7 @@ export function NodeScreen({ name }: { name: string }) {
           )}
         </Group>
       </Group>
-      <SimpleGrid cols={{ base: 1, sm: 3 }}>
-        {METRICS.map((metric) => (
-          <Paper key={metric} className="card" p="md" radius="md">
-            <Text fw={600} size="sm" mb={6}>
-              {tCluster(`metrics.${metric}`)}
-            </Text>
-            <Meter
-              metric={metric}
-              label={tCluster('usedAllocatedTotal')}
-              capacity={node.capacity[metric]}
-              allocated={node.allocated[metric]}
-              used={node.used[metric]}
-            />
-          </Paper>
-        ))}
-      </SimpleGrid>
+      <MetricMeters capacity={node.capacity} allocated={node.allocated} used={node.used} />
       <Section title={t('slices')}>
         {node.slices.length === 0 ? (
           <Text c="dimmed" size="sm">
@@ -114,54 +85,47 @@ export function NodeScreen({ name }: { name: string }) {
           </Text>
         ) : (
           <Table>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>{t('drvm')}</Table.Th>
-                <Table.Th>{t('department')}</Table.Th>
-                <Table.Th>{tCluster('metrics.cpu')}</Table.Th>
-                <Table.Th>{tCluster('metrics.memoryMiB')}</Table.Th>
-                <Table.Th>{tCluster('metrics.diskGiB')}</Table.Th>
-                <Table.Th>{t('processes')}</Table.Th>
-                <Table.Th>{t('isolation')}</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
+            <Heads
+              of={[
+                t('drvm'),
+                t('department'),
+                tCluster('metrics.cpu'),
+                tCluster('metrics.memoryMiB'),
+                tCluster('metrics.diskGiB'),
+                t('processes'),
+                t('isolation'),
+              ]}
+            />
+            <tbody>
               {node.slices.map((slice) => (
-                <Table.Tr key={slice.id}>
-                  <Table.Td>
-                    <Anchor
-                      component={Link}
-                      href={`/drvms/${encodeURIComponent(slice.drvm)}?id=${slice.drvmId}`}
-                    >
-                      {slice.drvm}
-                    </Anchor>
-                  </Table.Td>
-                  <Table.Td>{slice.tenant}</Table.Td>
-                  <Table.Td className="numeric">
+                <tr key={slice.id}>
+                  <td>
+                    <DrvmLink name={slice.drvm} id={slice.drvmId} />
+                  </td>
+                  <td>{slice.tenant}</td>
+                  <td className="numeric">
                     {amount('cpu', slice.cpu)}
                     <LoanNote slice={slice} />
-                  </Table.Td>
-                  <Table.Td className="numeric">{amount('memoryMiB', slice.memoryMiB)}</Table.Td>
-                  <Table.Td className="numeric">{amount('diskGiB', slice.diskGiB)}</Table.Td>
-                  <Table.Td className="numeric">{slice.processes}</Table.Td>
-                  <Table.Td>
+                  </td>
+                  <td className="numeric">{amount('memoryMiB', slice.memoryMiB)}</td>
+                  <td className="numeric">{amount('diskGiB', slice.diskGiB)}</td>
+                  <td className="numeric">{slice.processes}</td>
+                  <td>
                     <Text size="xs">{slice.isolation}</Text>
-                  </Table.Td>
-                </Table.Tr>
+                  </td>
+                </tr>
               ))}
-            </Table.Tbody>
+            </tbody>
           </Table>
         )}
       </Section>
       {maySeePower && (
         <Section title={t('power')}>
-          {powerError && !power ? (
-            <Trouble error={powerError} onRetry={refresh} />
-          ) : !power ? (
-            <Skeleton h={80} />
+          {!power ? (
+            <Awaited error={powered.error} onRetry={powered.refresh} height={80} />
           ) : (
-            <Table variant="vertical" layout="fixed">
-              <Table.Tbody>
+            <Table isFacts>
+              <tbody>
                 <Row
                   name={t('state')}
                   value={
@@ -182,15 +146,15 @@ export function NodeScreen({ name }: { name: string }) {
                 />
                 <Row name={t('driver')} value={power.driver === 'none' ? t('noDriver') : power.driver} />
                 <Row name={t('automatic')} value={t(power.automatic ? 'automaticYes' : 'automaticNo')} />
-              </Table.Tbody>
+              </tbody>
             </Table>
           )}
         </Section>
       )}
       {rules && (
         <Section title={t('rules')}>
-          <Table variant="vertical" layout="fixed">
-            <Table.Tbody>
+          <Table isFacts>
+            <tbody>
               <Row
                 name={t('place')}
                 value={
@@ -215,10 +179,7 @@ export function NodeScreen({ name }: { name: string }) {
                       <StateBadge state={rules.probation} />
                       {rules.checkedAt && (
                         <Text size="xs" c="dimmed">
-                          {format.dateTime(new Date(rules.checkedAt), {
-                            dateStyle: 'short',
-                            timeStyle: 'medium',
-                          })}
+                          {moment(rules.checkedAt)}
                         </Text>
                       )}
                     </Group>
@@ -237,13 +198,13 @@ export function NodeScreen({ name }: { name: string }) {
                   </Stack>
                 }
               />
-            </Table.Tbody>
+            </tbody>
           </Table>
         </Section>
       )}
       <Section title={t('about')}>
-        <Table variant="vertical" layout="fixed">
-          <Table.Tbody>
+        <Table isFacts>
+          <tbody>
             <Row name={t('agent')} value={detail.agentVersion} />
             <Row
               name={t('lastSeen')}
@@ -258,54 +219,40 @@ export function NodeScreen({ name }: { name: string }) {
               name={t('labels')}
               value={detail.labels.map(({ key, value }) => `${key}=${value}`).join(', ') || t('noLabels')}
             />
-          </Table.Tbody>
+          </tbody>
         </Table>
       </Section>
       {detail.interfaces.length > 0 && (
         <Section title={t('interfaces')}>
           <Table>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>{t('name')}</Table.Th>
-                <Table.Th>{t('addresses')}</Table.Th>
-                <Table.Th>{t('speed')}</Table.Th>
-                <Table.Th>{t('state')}</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
+            <Heads of={[t('name'), t('addresses'), t('speed'), t('state')]} />
+            <tbody>
               {detail.interfaces.map((each) => (
-                <Table.Tr key={each.name}>
-                  <Table.Td>{each.name}</Table.Td>
-                  <Table.Td className="numeric">{each.addresses.join(', ')}</Table.Td>
-                  <Table.Td className="numeric">{each.speedMbps ? `${each.speedMbps} Mbit/s` : '–'}</Table.Td>
-                  <Table.Td>{each.state}</Table.Td>
-                </Table.Tr>
+                <tr key={each.name}>
+                  <td>{each.name}</td>
+                  <td className="numeric">{each.addresses.join(', ')}</td>
+                  <td className="numeric">{each.speedMbps ? `${each.speedMbps} Mbit/s` : '–'}</td>
+                  <td>{each.state}</td>
+                </tr>
               ))}
-            </Table.Tbody>
+            </tbody>
           </Table>
         </Section>
       )}
       {detail.devices.length > 0 && (
         <Section title={t('devices')}>
           <Table>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>{t('name')}</Table.Th>
-                <Table.Th>{t('kind')}</Table.Th>
-                <Table.Th>{t('size')}</Table.Th>
-                <Table.Th>{t('traits')}</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
+            <Heads of={[t('name'), t('kind'), t('size'), t('traits')]} />
+            <tbody>
               {detail.devices.map((device) => (
-                <Table.Tr key={device.id}>
-                  <Table.Td>{device.name}</Table.Td>
-                  <Table.Td>{device.kind}</Table.Td>
-                  <Table.Td className="numeric">{device.sizeBytes ? bytes(device.sizeBytes) : '–'}</Table.Td>
-                  <Table.Td>{device.traits.join(', ')}</Table.Td>
-                </Table.Tr>
+                <tr key={device.id}>
+                  <td>{device.name}</td>
+                  <td>{device.kind}</td>
+                  <td className="numeric">{device.sizeBytes ? bytes(device.sizeBytes) : '–'}</td>
+                  <td>{device.traits.join(', ')}</td>
+                </tr>
               ))}
-            </Table.Tbody>
+            </tbody>
           </Table>
         </Section>
       )}
@@ -328,11 +275,9 @@ function Tags({ words, color, none }: { words: string[]; color: string; none: st
 
 function Row({ name, value }: { name: string; value: ReactNode }) {
   return (
-    <Table.Tr>
-      <Table.Th w={180} scope="row">
-        {name}
-      </Table.Th>
-      <Table.Td>{value}</Table.Td>
-    </Table.Tr>
+    <tr>
+      <th scope="row">{name}</th>
+      <td>{value}</td>
+    </tr>
   );
 }
