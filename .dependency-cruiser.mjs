@@ -31,7 +31,7 @@ export default {
       from: { path: '^(apps|libs)/([^/]+)/' },
       to: {
         path: '^libs/([^/]+)/(src|dist)/',
-        pathNot: ['^libs/$2/', '/(src|dist)/((loader|graphql)/)?index\\.(ts|js)$'],
+        pathNot: ['^libs/$2/', '/(src|dist)/((loader|graphql|storage)/)?index\\.(ts|js)$'],
       },
     },
     {

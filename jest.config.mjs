@@ -10,8 +10,10 @@ export default {
   moduleNameMapper: {
     ...Object.fromEntries(doors.map((door) => [`^@drvs/${door}$`, `<rootDir>/libs/${door}/src/index.ts`])),
     '^@drvs/client/graphql$': '<rootDir>/libs/client/src/graphql/index.ts',
+    '^@drvs/drvmm-core/storage$': '<rootDir>/libs/drvmm-core/src/storage/index.ts',
     '^@drvs/dvos/loader$': '<rootDir>/libs/dvos/src/loader/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
-  testTimeout: 30_000,
+  // A test waits for what it wants to see: this only ends what hangs, on a machine that does much else, too.
+  testTimeout: 60_000,
 };

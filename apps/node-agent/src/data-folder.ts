@@ -3,8 +3,8 @@ import { chmodSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { DrvsError } from '@drvs/contracts';
+import { readJson, writeDurably } from '@drvs/drvmm-core/storage';
 import { z } from 'zod';
-import { readJson, writeDurably } from './supervisor/durable-file.js';
 
 /** What enrolment gave; kept with mode 0600. */
 export const Credential = z.object({ nodeId: z.string(), nodeName: z.string(), credential: z.string() });

@@ -11,9 +11,9 @@ import {
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerSpec, DrvsError } from '@drvs/contracts';
+import { readJson, writeDurably } from '@drvs/drvmm-core/storage';
 import { z } from 'zod';
 import { type DrvmFolder, drvmFolder } from './drvm-folder.js';
-import { readJson, writeDurably } from './durable-file.js';
 import type { ProcessIdentity } from './host-processes.js';
 
 /** What drvm.prepare decides, and what stays for the DRVM's life on this node. */

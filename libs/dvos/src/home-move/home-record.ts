@@ -1,18 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DrvsError, HomePlace } from '@drvs/contracts';
+import { HomePlace } from '@drvs/contracts';
+import { readJson, writeDurably } from '@drvs/drvmm-core/storage';
 import { z } from 'zod';
 
 const RECORD = 'home.json';
@@ -72,7 +63,7 @@ export class HomeRecord {
     mkdirSync(this.dataFolder, { recursive: true, mode: 0o700 });
     const { index, epoch } = place;
     const known = { index, epoch, folder: folderAfter(this.#place, place) };
-    writeDurably(this.dataFolder, RECORD, known);
+    writeDurably(join(this.dataFolder, RECORD), JSON.stringify(known));
     this.#place = known;
     return true;
   }
@@ -84,7 +75,8 @@ export class HomeRecord {
 
   /** Says durably that all that the home of this epoch needs is in its folder. */
   setPrepared(epoch: number, from: number): void {
-    writeDurably(this.folderOf(epoch), PREPARED, { index: from, epoch, folder: epoch });
+    const prepared = { index: from, epoch, folder: epoch };
+    writeDurably(join(this.folderOf(epoch), PREPARED), JSON.stringify(prepared));
   }
 
   /**
@@ -132,35 +124,8 @@ export class HomeRecord {
   }
 }
 
-function read(path: string): Known | null {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-  try {
-    return Known.parse(JSON.parse(text));
-  } catch (error) {
-    throw new DrvsError('StateConflict', `${path} is damaged: ${(error as Error).message}`, {
-      hint: 'It names the home container of the DRVM: {"index": …, "epoch": …, "folder": …}. Copy it from another node of the DRVM.',
-    });
-  }
-}
-
-/** Replaces the file as a whole, on the disk when this returns. */
-function writeDurably(folder: string, name: string, value: object): void {
-  const path = join(folder, name);
-  const file = openSync(`${path}.new`, 'w', 0o600);
-  try {
-    writeSync(file, JSON.stringify(value));
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(`${path}.new`, path);
-  const directory = openSync(folder, 'r');
-  fsyncSync(directory);
-  closeSync(directory);
-}
+const read = (path: string): Known | null =>
+  readJson(path, Known, {
+    code: 'StateConflict',
+    hint: 'It names the home container of the DRVM: {"index": …, "epoch": …, "folder": …}. Copy it from another node of the DRVM.',
+  });

@@ -9,8 +9,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { DrvsError } from '@drvs/contracts';
+import { DrvsError, type ErrorCode } from '@drvs/contracts';
 import type { z } from 'zod';
+
+const DAMAGED = {
+  code: 'Internal',
+  hint: 'Restore it from a backup. Where there is none, remove what it belongs to and make that again.',
+} as const;
 
 /**
  * Replaces a file as a whole: after a crash it holds the old contents or the new, never a part. The new ones are on
@@ -41,8 +46,16 @@ export function writeDurably(
   }
 }
 
-/** The parsed file, or null when there is none. @throws DrvsError that names the file when it is damaged. */
-export function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
+/**
+ * The parsed file, or null when there is none.
+ * @param damaged with which code, and with what to do, one that cannot be read is refused
+ * @throws DrvsError that names the file when it is damaged
+ */
+export function readJson<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  damaged: { code: ErrorCode; hint: string } = DAMAGED,
+): T | null {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -53,9 +66,7 @@ export function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {
-    throw new DrvsError('Internal', `${path} is damaged: ${(error as Error).message}`, {
-      hint: 'Restore it from a backup. Where there is none, remove what it belongs to and make that again.',
-      cause: error,
-    });
+    const { code, hint } = damaged;
+    throw new DrvsError(code, `${path} is damaged: ${(error as Error).message}`, { hint, cause: error });
   }
 }
