@@ -6,6 +6,8 @@
 // with --json.
 import { performance } from 'node:perf_hooks';
 import {
+  bareDrvm,
+  bareNode,
   Ledger,
   listCandidates,
   placeDrvm,
@@ -44,16 +46,8 @@ const amounts = (cpuMilli, memoryMiB, diskGiB, networkMbps) => ({
 function nodeOf(n, random) {
   const cpu = [16, 32, 64][whole(random, 0, 2)];
   return {
-    id: `n${n}`,
-    name: `node${n}`,
-    state: 'up',
-    isCordoned: false,
-    isFenced: false,
-    total: amounts(cpu * 1000, cpu * 4096, 4000, 10_000),
-    reserved: amounts(0, 0, 0, 0),
-    ratio: amounts(1, 1, 1, 1),
+    ...bareNode(`n${n}`, amounts(cpu * 1000, cpu * 4096, 4000, 10_000), `node${n}`),
     traits: [`rack=${n % 40}`, ...(n % 3 === 0 ? ['ssd'] : [])],
-    taints: [],
     domain: `rack${n % 40}`,
     power: {
       idleWatts: 100,
@@ -68,17 +62,7 @@ function nodeOf(n, random) {
   };
 }
 
-const drvmOf = (d) => ({
-  id: `d${d}`,
-  name: `drvm${d}`,
-  tenant: `t${d % 50}`,
-  weight: 1,
-  isExclusive: false,
-  requires: [],
-  tolerates: [],
-  avoids: [],
-  replicasApart: 'node',
-});
+const drvmOf = (d) => ({ ...bareDrvm(`d${d}`, `t${d % 50}`), name: `drvm${d}` });
 
 const report = new Report();
 

@@ -1,5 +1,5 @@
 import { DrvsError, RESOURCE_CLASSES, type ResourceAmounts } from '@drvs/contracts';
-import { type ClusterSnapshot, Ledger, type NodeSnapshot } from '@drvs/policy';
+import { bareDrvm, bareNode, type ClusterSnapshot, Ledger, type NodeSnapshot } from '@drvs/policy';
 
 export const amounts = (
   cpuMilli: number,
@@ -21,29 +21,7 @@ export class LedgerModel {
     this.snapshot = {
       id: 'model',
       atMs: 0,
-      nodes: nodes.map(({ id, name, total }) => ({
-        id,
-        name,
-        state: 'up',
-        isCordoned: false,
-        isFenced: false,
-        total,
-        reserved: NOTHING,
-        ratio: EACH,
-        traits: [],
-        taints: [],
-        domain: id,
-        power: {
-          idleWatts: 0,
-          fullWatts: 0,
-          offWatts: 0,
-          bootSeconds: 0,
-          isControlled: false,
-          hasFailedToWake: false,
-        },
-        hotSinceMs: null,
-        coldSinceMs: null,
-      })),
+      nodes: nodes.map(({ id, name, total }) => bareNode(id, total, name)),
       drvms: [],
       slices: [],
       processes: [],
@@ -62,17 +40,7 @@ export class LedgerModel {
   }
 
   create(id: string, isExclusive: boolean): void {
-    this.snapshot.drvms.push({
-      id,
-      name: id,
-      tenant: 't',
-      weight: 1,
-      isExclusive,
-      requires: [],
-      tolerates: [],
-      avoids: [],
-      replicasApart: 'node',
-    });
+    this.snapshot.drvms.push({ ...bareDrvm(id, 't'), isExclusive });
   }
 
   remove(id: string): void {

@@ -38,6 +38,7 @@ export {
   type TraceOptions,
   TraceReader,
 } from './simulation/trace/trace-reader.js';
+export { bareDrvm, bareNode } from './snapshot/bare-records.js';
 export type {
   ClusterSnapshot,
   DrvmRecord,

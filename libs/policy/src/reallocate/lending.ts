@@ -1,7 +1,8 @@
 import { MIN_SLICE_CPU_MILLI, NO_RESOURCES, type ResourceAmounts } from '@drvs/contracts';
 import { ClusterState } from '../plan/cluster-state.js';
 import { plannerPolicy } from '../planner-policy.js';
-import type { ClusterSnapshot, NodeRecord } from '../snapshot/cluster-snapshot.js';
+import { bareDrvm, bareNode } from '../snapshot/bare-records.js';
+import type { ClusterSnapshot } from '../snapshot/cluster-snapshot.js';
 import { planReallocation } from './reallocate.js';
 
 /** What one DRVM has of a node's CPU, in thousandths of a vCPU. */
@@ -159,17 +160,10 @@ function snapshotOf(
   return {
     id: 'lending',
     atMs,
-    nodes: nodeIds.map((id) => nodeOf(id, cpu(capacity.get(id) ?? 0))),
+    nodes: nodeIds.map((id) => bareNode(id, cpu(capacity.get(id) ?? 0))),
     drvms: [...drvms.values()].map(({ drvmId, tenantId, weight }) => ({
-      id: drvmId,
-      name: drvmId,
-      tenant: tenantId,
+      ...bareDrvm(drvmId, tenantId),
       weight: weight / Math.max(1, wanting.get(tenantId)?.size ?? 1),
-      isExclusive: false,
-      requires: [],
-      tolerates: [],
-      avoids: [],
-      replicasApart: 'node',
     })),
     slices: slices.map((slice) => {
       const { id, drvmId, nodeId, used, idleSinceMs } = slice;
@@ -191,32 +185,6 @@ function snapshotOf(
     }),
     processes: [],
     movesLastHour: 0,
-  };
-}
-
-function nodeOf(id: string, total: ResourceAmounts): NodeRecord {
-  return {
-    id,
-    name: id,
-    state: 'up',
-    isCordoned: false,
-    isFenced: false,
-    total,
-    reserved: NO_RESOURCES,
-    ratio: { cpuMilli: 1, memoryMiB: 1, diskGiB: 1, networkMbps: 1 },
-    traits: [],
-    taints: [],
-    domain: id,
-    power: {
-      idleWatts: 0,
-      fullWatts: 0,
-      offWatts: 0,
-      bootSeconds: 0,
-      isControlled: false,
-      hasFailedToWake: false,
-    },
-    hotSinceMs: null,
-    coldSinceMs: null,
   };
 }
 

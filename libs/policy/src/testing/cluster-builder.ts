@@ -1,6 +1,7 @@
 import type { ResourceAmounts } from '@drvs/contracts';
 import type { PlanInput } from '../plan/complete-plan.js';
 import { plannerPolicy } from '../planner-policy.js';
+import { bareDrvm, bareNode } from '../snapshot/bare-records.js';
 import type {
   ClusterSnapshot,
   DrvmRecord,
@@ -21,16 +22,7 @@ export const amounts = (cpuMilli: number, memoryMiB: number): ResourceAmounts =>
 
 /** A node of 4 vCPU and 8 GiB that has been whatever it is for hours. */
 export const aNode = (name: string, more: Partial<NodeRecord> = {}): NodeRecord => ({
-  id: name,
-  name,
-  state: 'up',
-  isCordoned: false,
-  isFenced: false,
-  total: amounts(4000, 8192),
-  reserved: amounts(0, 0),
-  ratio: { cpuMilli: 1, memoryMiB: 1, diskGiB: 1, networkMbps: 1 },
-  traits: [],
-  taints: [],
+  ...bareNode(name, amounts(4000, 8192)),
   domain: `rack-of-${name}`,
   power: {
     idleWatts: 100,
@@ -98,15 +90,7 @@ export function aCluster(
     atMs: NOW_MS,
     nodes,
     drvms: [...new Set(slices.map(({ drvm }) => drvm))].map((id) => ({
-      id,
-      name: id,
-      tenant: 'physics',
-      weight: 1,
-      isExclusive: false,
-      requires: [],
-      tolerates: [],
-      avoids: [],
-      replicasApart: 'node',
+      ...bareDrvm(id, 'physics'),
       ...drvms[id],
     })),
     slices: records,
