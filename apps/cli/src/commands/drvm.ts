@@ -1,15 +1,15 @@
 import type { DrvmView, OperationView } from '@drvs/contracts';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { drvmPath } from '../api/drvm-path.js';
 import { renderDrvm } from '../output/drvm-text.js';
 import { formatCpu, formatMiB } from '../quantities.js';
 import type { Shell } from '../shell.js';
 import { registerCreate } from './create.js';
+import { noWait } from './no-wait.js';
 import { registerResize } from './resize.js';
 
 export function registerDrvm(program: Command, shell: Shell): void {
   const drvm = program.command('drvm').description('virtual machines over one or more nodes');
-  const noWait = new Option('--no-wait', "do not wait; print the operation's id");
 
   registerCreate(drvm, shell);
 
@@ -53,12 +53,11 @@ export function registerDrvm(program: Command, shell: Shell): void {
         action === 'start' ? 'start a stopped DRVM' : 'end its processes and stop it; its files stay',
       )
       .argument('<drvm>')
-      .addOption(noWait)
+      .addOption(noWait())
       .action(async (name: string, options: { wait: boolean }) => {
         const client = await shell.client();
         const operation = await client.post<OperationView>(`${drvmPath(name)}/${action}`);
-        if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-        await shell.follow(operation);
+        if ((await shell.ended(operation, options.wait)) === null) return;
         shell.answer(await client.get<DrvmView>(drvmPath(name)), () => `${name} ${done}\n`);
       });
   }
@@ -69,12 +68,12 @@ export function registerDrvm(program: Command, shell: Shell): void {
     .description('end a DRVM and remove its files')
     .argument('<drvm>')
     .option('-y, --yes', 'do not ask')
-    .addOption(noWait)
+    .addOption(noWait())
     .action(async (name: string, options: { yes?: boolean; wait: boolean }) => {
       await shell.confirm(`Delete DRVM ${name} with all its files and processes?`, options.yes);
       const operation = await (await shell.client()).delete<OperationView>(drvmPath(name));
-      if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-      shell.answer(await shell.follow(operation), () => `${name} deleted\n`);
+      const ended = await shell.ended(operation, options.wait);
+      if (ended) shell.answer(ended, () => `${name} deleted\n`);
     });
 }
 

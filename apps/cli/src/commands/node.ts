@@ -1,6 +1,6 @@
 import type { NodeDetailView, NodeView, OperationView } from '@drvs/contracts';
 import { DrvsError } from '@drvs/contracts';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { usage } from '../failure.js';
 import { renderDrained, renderRestored } from '../output/plan-text.js';
 import { renderFacts, renderTable } from '../output/table.js';
@@ -8,6 +8,7 @@ import { formatAgo, formatBytes, formatCpu, formatMiB, parseDurationSeconds } fr
 import type { Shell } from '../shell.js';
 import { registerFailure } from './failure.js';
 import { registerMaintain } from './maintain.js';
+import { noWait } from './no-wait.js';
 import { outcomeOf, restoreMode } from './plan.js';
 import { registerPower } from './power.js';
 
@@ -98,11 +99,11 @@ export function registerNode(program: Command, shell: Shell): void {
     .command('drain')
     .description('close a node to what is new, and move everything on it elsewhere')
     .argument('<node>')
-    .addOption(new Option('--no-wait', "do not wait; print the operation's id"))
+    .addOption(noWait())
     .action(async (name: string, options: { wait: boolean }) => {
       const operation = await (await shell.client()).post<OperationView>(`${path(name)}/drain`);
-      if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-      shell.answer(outcomeOf(await shell.follow(operation)), renderDrained);
+      const ended = await shell.ended(operation, options.wait);
+      if (ended) shell.answer(outcomeOf(ended), renderDrained);
     });
 
   node
@@ -110,12 +111,12 @@ export function registerNode(program: Command, shell: Shell): void {
     .description('open a drained node again; what left it comes back')
     .argument('<node>')
     .addOption(restoreMode())
-    .addOption(new Option('--no-wait', "do not wait; print the operation's id"))
+    .addOption(noWait())
     .action(async (name: string, { mode, wait }: { mode: string; wait: boolean }) => {
       const client = await shell.client();
       const operation = await client.post<OperationView>(`${path(name)}/restore`, { mode });
-      if (!wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-      shell.answer(outcomeOf(await shell.follow(operation)), renderRestored);
+      const ended = await shell.ended(operation, wait);
+      if (ended) shell.answer(outcomeOf(ended), renderRestored);
     });
 
   registerMaintain(node, shell);

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { renderMoves, renderPlan } from '../output/plan-text.js';
 import { formatAgo } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { noWait } from './no-wait.js';
 
 /** Lists go back this far. */
 const LISTED = 50;
@@ -16,7 +17,6 @@ export function registerPlan(program: Command, shell: Shell): void {
   const plan = program.command('plan').description('what to move where, and why; --apply does it');
   const path = (id: string): string => `/plans/${encodeURIComponent(id)}`;
   const apply = new Option('--apply', 'carry it out');
-  const noWait = new Option('--no-wait', "do not wait; print the operation's id");
 
   const carryOut = async (made: ClusterPlanView, again: string, options: MakeOptions): Promise<void> => {
     if (!options.apply) {
@@ -58,7 +58,7 @@ export function registerPlan(program: Command, shell: Shell): void {
       .command(kind)
       .description(description)
       .addOption(apply)
-      .addOption(noWait)
+      .addOption(noWait())
       .action((options: MakeOptions) => make({ kind }, options));
   }
 
@@ -67,7 +67,7 @@ export function registerPlan(program: Command, shell: Shell): void {
     .description('close a node to what is new and move everything on it elsewhere')
     .argument('<node>')
     .addOption(apply)
-    .addOption(noWait)
+    .addOption(noWait())
     .action((node: string, options: MakeOptions) => make({ kind: 'drain', node }, options));
 
   plan
@@ -76,7 +76,7 @@ export function registerPlan(program: Command, shell: Shell): void {
     .argument('<node>')
     .addOption(restoreMode())
     .addOption(apply)
-    .addOption(noWait)
+    .addOption(noWait())
     .action((node: string, { mode, ...options }: MakeOptions & { mode: string }) =>
       make({ kind: 'restore', node, mode }, options),
     );
@@ -86,7 +86,7 @@ export function registerPlan(program: Command, shell: Shell): void {
     .description('make anew elsewhere what was on a node that is lost and fenced')
     .argument('<node>')
     .addOption(apply)
-    .addOption(noWait)
+    .addOption(noWait())
     .action((node: string, options: MakeOptions) => make({ kind: 'evacuate', node }, options));
 
   plan
@@ -94,7 +94,7 @@ export function registerPlan(program: Command, shell: Shell): void {
     .description('the way back from what was carried out of a plan')
     .argument('<id>')
     .addOption(apply)
-    .addOption(noWait)
+    .addOption(noWait())
     .action(async (id: string, options: MakeOptions) => {
       const made = await (await shell.client()).post<ClusterPlanView>(`${path(id)}/undo`);
       await carryOut(made, `drvs plan undo ${id}`, options);
@@ -104,7 +104,7 @@ export function registerPlan(program: Command, shell: Shell): void {
     .command('apply')
     .description('carry out a plan that was made')
     .argument('<id>')
-    .addOption(noWait)
+    .addOption(noWait())
     .action(async (id: string, options: { wait: boolean }) => {
       const made = await (await shell.client()).get<ClusterPlanView>(path(id));
       await carryOut(made, '', { ...options, apply: true });

@@ -10,6 +10,8 @@ import { usage } from '../failure.js';
 import { renderFacts, renderTable } from '../output/table.js';
 import { formatAgo } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { jsonOrText } from './json-or-text.js';
+import { noWait } from './no-wait.js';
 
 const SECRET_MAX_BYTES = 16_384;
 
@@ -42,7 +44,6 @@ export function registerPower(node: Command, shell: Shell): void {
   const power = node
     .command('power')
     .description('switch nodes off and on; how each is switched, and what it draws');
-  const noWait = new Option('--no-wait', "do not wait; print the operation's id");
 
   const turn = async (name: string, to: 'on' | 'off', options: SwitchOptions): Promise<void> => {
     if (options.force) {
@@ -53,8 +54,8 @@ export function registerPower(node: Command, shell: Shell): void {
       force: options.force ? name : undefined,
       open: to === 'on' ? options.open : undefined,
     });
-    if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-    shell.answer(await shell.follow(operation), () => `${name} is ${to}\n`);
+    const ended = await shell.ended(operation, options.wait);
+    if (ended) shell.answer(ended, () => `${name} is ${to}\n`);
   };
 
   power
@@ -63,7 +64,7 @@ export function registerPower(node: Command, shell: Shell): void {
     .argument('<node>')
     .option('--force', 'also with what is on it: it stops there')
     .option('-y, --yes', 'do not ask')
-    .addOption(noWait)
+    .addOption(noWait())
     .action((name: string, options: SwitchOptions) => turn(name, 'off', options));
 
   power
@@ -71,7 +72,7 @@ export function registerPower(node: Command, shell: Shell): void {
     .description('switch a node on, and wait until its agent has joined')
     .argument('<node>')
     .option('--open', 'it takes new work again at once; without, when it is restored')
-    .addOption(noWait)
+    .addOption(noWait())
     .action((name: string, options: SwitchOptions) => turn(name, 'on', options));
 
   power
@@ -138,7 +139,7 @@ export function registerPower(node: Command, shell: Shell): void {
     .option('--force', 'also with what is on it')
     .option('-y, --yes', 'do not ask')
     .option('--open', 'it takes new work again at once')
-    .addOption(noWait)
+    .addOption(noWait())
     .action((name: string, to: string, options: SwitchOptions) => {
       if (to !== 'on' && to !== 'off') {
         throw usage(`"${to}" is neither on nor off`, `Write: drvs node power ${name} on`);
@@ -184,14 +185,6 @@ export function pairs(words: readonly string[]): Record<string, unknown> {
       return [word.slice(0, at), jsonOrText(word.slice(at + 1))];
     }),
   );
-}
-
-function jsonOrText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
 
 function lines(text: string): Record<string, string> {

@@ -1,10 +1,11 @@
 import type { MigrationResult, OperationView, ProcessRow } from '@drvs/contracts';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { drvmPath } from '../api/drvm-path.js';
 import { followOutput } from '../api/output-stream.js';
 import { Exit } from '../failure.js';
 import { formatBytes, formatMs } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { noWait } from './no-wait.js';
 import { sinkOf } from './run.js';
 
 function parsePid(text: string): number {
@@ -51,13 +52,12 @@ export function registerProcess(program: Command, shell: Shell): void {
     .argument('<drvm>')
     .argument('<pid>', 'its number in `drvs ps`', parsePid)
     .requiredOption('--to <node>', 'where it goes on')
-    .addOption(new Option('--no-wait', "do not wait; print the operation's id"))
+    .addOption(noWait())
     .action(async (drvm: string, pid: number, options: { to: string; wait: boolean }) => {
       const client = await shell.client();
       const operation = await client.post<OperationView>(`${path(drvm, pid)}/migrate`, { to: options.to });
-      if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-      const ended = await shell.follow(operation);
-      shell.answer(ended.result as MigrationResult, renderMigration);
+      const ended = await shell.ended(operation, options.wait);
+      if (ended) shell.answer(ended.result as MigrationResult, renderMigration);
     });
 
   program

@@ -1,10 +1,11 @@
 import type { DrvmView, OperationView } from '@drvs/contracts';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { drvmPath } from '../api/drvm-path.js';
 import { usage } from '../failure.js';
 import { type DrvmPlanView, renderDrvm, renderDrvmPlan } from '../output/drvm-text.js';
 import { parseCpu, parseDiskGiB, parseMemoryMiB, parseNetworkMbps } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { noWait } from './no-wait.js';
 
 interface ResizeBody {
   cpu?: number;
@@ -37,7 +38,7 @@ export function registerResize(drvm: Command, shell: Shell): void {
       'new sums: cpu=2 memory=1Gi disk=8Gi network=100; up to which it may borrow: max-cpu=4; nodes=3 or nodes=+node4,-node2',
     )
     .option('--dry-run', 'only say what would be done, and why')
-    .addOption(new Option('--no-wait', "do not wait; print the operation's id"))
+    .addOption(noWait())
     .action(async (name: string, words: string[], options: { dryRun?: boolean; wait: boolean }) => {
       const body = parseResize(words);
       const client = await shell.client();
@@ -47,8 +48,7 @@ export function registerResize(drvm: Command, shell: Shell): void {
         return;
       }
       const operation = await client.patch<OperationView>(drvmPath(name), body);
-      if (!options.wait) return shell.answer(operation, ({ id }) => `${id}\n`);
-      await shell.follow(operation);
+      if ((await shell.ended(operation, options.wait)) === null) return;
       shell.answer(await client.get<DrvmView>(drvmPath(name)), renderDrvm);
     });
 }

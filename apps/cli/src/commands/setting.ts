@@ -1,6 +1,7 @@
 import type { SettingView } from '@drvs/contracts';
 import type { Command } from 'commander';
 import type { Shell } from '../shell.js';
+import { jsonOrText } from './json-or-text.js';
 
 export function registerSetting(program: Command, shell: Shell): void {
   const setting = program
@@ -34,7 +35,7 @@ export function registerSetting(program: Command, shell: Shell): void {
     .argument('<value>', 'in JSON; a word by itself is a text')
     .action(async (key: string, value: string) => {
       const answer = await (await shell.client()).send<SettingView>('PUT', path(key), {
-        body: { value: parsed(value) },
+        body: { value: jsonOrText(value) },
       });
       shell.answer(answer.value, line);
     });
@@ -46,12 +47,4 @@ export function registerSetting(program: Command, shell: Shell): void {
     .action(async (key: string) => {
       shell.answer(await (await shell.client()).delete<SettingView>(path(key)), line);
     });
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
