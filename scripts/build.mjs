@@ -7,10 +7,12 @@
 //   --no-portal                                 with --all: not the portal
 //   --quiet                                     only errors
 //
-// The slow steps of --all are skipped while the hash of what they read is the one they were last made from.
+// The slow steps of --all are skipped while the hash of what they read is the one they were last made from. Builds of one
+// folder wait for each other.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -103,6 +105,7 @@ async function hashOf(paths) {
   }
   for (const file of found.sort()) {
     if (/\/(gen|dist|\.next|node_modules)\//.test(file) || /\.test\.tsx?$/.test(file)) continue;
+    if (/\/next-env\.d\.ts$|\.tsbuildinfo$/.test(file)) continue; // written by the step itself, and by checks
     const content = await readFile(file).catch(() => null);
     if (content) hash.update(relative(root, file)).update('\0').update(content).update('\0');
   }
@@ -219,7 +222,28 @@ async function buildAll() {
   }
 }
 
+const WAIT_MS = 100;
+
+/**
+ * One build of this folder at a time. The lock is a socket of Linux' abstract name space, which needs no file and ends
+ * with the process, however that ends.
+ */
+async function lock() {
+  const path = `\0drvs-build-${createHash('sha256').update(root).digest('hex')}`;
+  for (let isTold = false; ; isTold = true) {
+    const server = createServer().unref();
+    const error = await new Promise((resolve) => {
+      server.once('error', resolve).listen(path, () => resolve(null));
+    });
+    if (error === null) return;
+    if (error.code !== 'EADDRINUSE') throw error;
+    if (!isTold) say('waiting for another build of this folder …');
+    await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+  }
+}
+
 try {
+  await lock();
   if (options.all) await buildAll();
   else {
     const counts = await Promise.all((options.only?.split(',') ?? packages).map(transpile));
