@@ -16,6 +16,15 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const WORKERS_MAX = 8;
 /** So many files that fail among the others are run once more by themselves; more of them are no accident. */
 const SECOND_LOOKS_MAX = 2;
+/**
+ * All runs at once. Tests mostly wait (for a database, for processes that start, for a node to be missed), so that
+ * there are more workers than processors.
+ */
+const RUNS = [
+  { name: 'packages', workersPerProcessor: 1.5, pattern: '/(apps|libs)/|/test/(api|sim)/' },
+  // These start whole DRVMs or clusters.
+  { name: 'whole', workersPerProcessor: 1, pattern: '/test/(conformance|e2e|chaos)/' },
+];
 
 let parsed;
 try {
@@ -29,10 +38,10 @@ try {
 }
 const { values: options, positionals: paths } = parsed;
 
-let running = null;
+const running = new Set();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
-    running?.kill(signal);
+    for (const child of running) child.kill(signal);
     process.exitCode = 130;
     interrupted = true;
   });
@@ -41,17 +50,21 @@ let interrupted = false;
 
 function run(command, args, env = {}) {
   return new Promise((resolve) => {
-    running = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: 'inherit' });
-    running.on('error', (error) => {
+    const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: 'inherit' });
+    running.add(child);
+    child.on('error', (error) => {
       console.error(String(error));
       resolve(1);
     });
-    running.on('close', (code) => {
-      running = null;
+    child.on('close', (code) => {
+      running.delete(child);
       resolve(code ?? 1);
     });
   });
 }
+
+const workersFor = (perProcessor) =>
+  Math.max(1, Math.min(WORKERS_MAX, Math.round(availableParallelism() * perProcessor)));
 
 /** Adds up Jest's results; a file that could not run at all counts as one failed test. */
 function sum(results) {
@@ -62,7 +75,7 @@ function sum(results) {
 }
 
 async function jest(name, args, folder) {
-  if (interrupted) return { passed: 0, failed: 0, results: null };
+  if (interrupted) return { name, passed: 0, failed: 0, results: null };
   const output = join(folder, `${name}.json`);
   const code = await run(
     process.execPath,
@@ -81,13 +94,13 @@ async function jest(name, args, folder) {
   const text = await readFile(output, 'utf8').catch(() => null);
   if (text === null) {
     console.error(`error: Jest left no results (${name}, exit ${code})`);
-    return { passed: 0, failed: 1, results: null };
+    return { name, passed: 0, failed: 1, results: null };
   }
   const results = JSON.parse(text);
   const counts = sum(results);
   // Jest fails as a whole (a leaked handle, a crashed worker) while every test passed: that is a failure too.
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
-  return { ...counts, results };
+  return { name, ...counts, results };
 }
 
 /**
@@ -95,13 +108,13 @@ async function jest(name, args, folder) {
  * of the code from a test that cannot bear a busy machine. The latter is named loudly: it is a fault too, of the test
  * or of something that it found, and is to be mended (docs/developing.md).
  */
-async function secondLook(name, first, folder) {
+async function secondLook(first, folder) {
   const files = (first.results?.testResults ?? [])
     .filter(({ status }) => status === 'failed')
     .map(({ name }) => name);
   if (files.length === 0 || files.length > SECOND_LOOKS_MAX || interrupted) return first;
   console.log(`\n${files.length} of the files failed; once more, by themselves:`);
-  const second = await jest(`${name}-again`, ['--runInBand', '--runTestsByPath', ...files], folder);
+  const second = await jest(`${first.name}-again`, ['--runInBand', '--runTestsByPath', ...files], folder);
   if (second.results === null || second.failed > 0) return first;
   for (const file of files) unsteady.push(relative(root, file));
   const again = new Map(second.results.testResults.map((result) => [result.name, result]));
@@ -109,7 +122,7 @@ async function secondLook(name, first, folder) {
   const passed = testResults
     .flatMap(({ assertionResults }) => assertionResults)
     .filter(({ status }) => status === 'passed').length;
-  return { passed, failed: 0, results: { ...first.results, testResults } };
+  return { ...first, passed, failed: 0, results: { ...first.results, testResults } };
 }
 
 const unsteady = [];
@@ -126,21 +139,23 @@ try {
     }
   } else isBuilt = (await run(process.execPath, ['scripts/build.mjs', '--quiet'])) === 0;
   if (isBuilt && !interrupted) {
-    const workers = Math.max(1, Math.min(WORKERS_MAX, availableParallelism()));
-    const runs =
-      paths.length > 0
-        ? [['paths', [`--maxWorkers=${workers}`, ...paths]]]
-        : [
-            ['packages', [`--maxWorkers=${workers}`, '--testPathPatterns', '/(apps|libs)/|/test/(api|sim)/']],
-            // These start whole DRVMs or clusters: one after another, so that they do not take each other's time.
-            ['whole', ['--runInBand', '--testPathPatterns', '/test/(conformance|e2e|chaos)/']],
-          ];
+    const first = await (paths.length > 0
+      ? Promise.all([jest('paths', [`--maxWorkers=${workersFor(1)}`, ...paths], folder)])
+      : Promise.all(
+          RUNS.map(({ name, workersPerProcessor, pattern }) =>
+            jest(
+              name,
+              [`--maxWorkers=${workersFor(workersPerProcessor)}`, '--testPathPatterns', pattern],
+              folder,
+            ),
+          ),
+        ));
     const all = [];
-    for (const [name, args] of runs) {
-      const result = await secondLook(name, await jest(name, args, folder), folder);
-      passed += result.passed;
-      failed += result.failed;
-      all.push(...(result.results?.testResults ?? []));
+    for (const result of first) {
+      const counts = await secondLook(result, folder);
+      passed += counts.passed;
+      failed += counts.failed;
+      all.push(...(counts.results?.testResults ?? []));
     }
     if (options.json) await writeFile(options.json, JSON.stringify(all, null, 2));
   }

@@ -63,10 +63,15 @@ describe('plans over a running cluster', () => {
   }, 60_000);
 
   it('a drain moves all that a DRVM holds off a node, nothing new comes to it, and a restore brings it back', async () => {
+    // One of its own, since those that compute may be done by now.
+    const waits = await stack.json<{ pid: number }>(
+      ...['run', 'reactor', '--detach', '--node', 'node2', '/bin/where', '600'],
+    );
     const drained = await stack.json<PlanOutcome>('node', 'drain', 'node2');
-    expect(drained.slices).toEqual([
-      expect.objectContaining({ drvm: 'reactor', from: 'node2', processes: 1 }),
-    ]);
+    expect(drained.slices).toEqual([expect.objectContaining({ drvm: 'reactor', from: 'node2' })]);
+    expect(drained.slices[0]!.processes).toBeGreaterThanOrEqual(1);
+    expect((await places()).get(waits.pid)).not.toBe('node2');
+    await stack.drvs('kill', 'reactor', String(waits.pid));
     expect(drained.stays).toEqual([]);
     expect([...(await places()).values()]).not.toContain('node2');
     expect((await stack.json<NodeView>('node', 'show', 'node2')).state).toBe('drained');

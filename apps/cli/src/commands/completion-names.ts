@@ -18,6 +18,7 @@ export interface Listing {
   key: 'name' | 'id' | 'pid';
 }
 
+/** Longer over a slow line: DRVS_COMPLETION_WAIT_MS. */
 const ANSWER_WITHIN_MS = 1_500;
 const FRESH_MS = 5_000;
 const STALE_MS = 3_600_000;
@@ -50,7 +51,8 @@ async function ask(shell: Shell, { path, key }: Listing): Promise<string[] | nul
     return items.map((item) => String(item[key] ?? '')).filter((name) => name !== '');
   };
   try {
-    return await Promise.race([answer(), sleep(ANSWER_WITHIN_MS, abort.signal).then(() => null)]);
+    const withinMs = Number(shell.env.DRVS_COMPLETION_WAIT_MS) || ANSWER_WITHIN_MS;
+    return await Promise.race([answer(), sleep(withinMs, abort.signal).then(() => null)]);
   } catch {
     return null;
   } finally {

@@ -48,6 +48,7 @@ function shell(name: string, args: string[], script: string): Promise<string[] |
           XDG_CONFIG_HOME: join(folder, 'config'),
           DRVS_URL: peer.url,
           DRVS_TOKEN: 'secret',
+          DRVS_COMPLETION_WAIT_MS: String(TIMEOUT_MS),
         },
         timeout: TIMEOUT_MS,
       },
