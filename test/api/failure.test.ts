@@ -2,13 +2,10 @@ import type { NodeFailureView, NodeView } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
 import { type AgentPeer, containerState } from '../support/agent-peer.js';
-import { startApi, type TestApi } from '../support/api.js';
-import { TestCluster, until } from '../support/cluster.js';
+import { type StartedCluster, startCluster, type TestCluster, until } from '../support/cluster.js';
 import { Machine } from '../support/machine.js';
-import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
-let postgres: TestPostgres;
-let api: TestApi;
+let started: StartedCluster;
 let cluster: TestCluster;
 let database: Database;
 let admin: string;
@@ -20,18 +17,11 @@ const WITHIN_MS = 110_000;
 const TEST_MS = 240_000;
 
 beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startApi(await postgres.createDatabase());
-  cluster = new TestCluster(api);
-  database = cluster.database;
-  tenantId = await cluster.tenant('physics');
-  admin = await cluster.token('supra-admin');
+  started = await startCluster();
+  ({ cluster, database, tenantId, admin } = started);
 });
 
-afterAll(async () => {
-  await api?.stop();
-  await postgres?.stop();
-});
+afterAll(() => started?.stop());
 
 beforeEach(async () => {
   machine = null;
@@ -43,10 +33,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await machine?.remove();
   cluster.stop();
-  const { plan, operation, drvm, node, enrolmentToken, event, setting } = database.unrestricted;
-  for (const table of [plan, operation, drvm, enrolmentToken, node, event, setting]) {
-    await (table.deleteMany as (args: object) => Promise<unknown>)({});
-  }
+  await cluster.empty('plan', 'operation', 'drvm', 'enrolmentToken', 'node', 'event', 'setting');
 });
 
 const mode = (value: string) => cluster.rest(admin, 'PUT', 'failures/settings', { mode: value });
@@ -58,6 +45,15 @@ const kinds = async () =>
   );
 const reaches = (phase: string) =>
   until(`n1 is ${phase}`, async () => ((await failure()).phase === phase ? failure() : null), WITHIN_MS);
+
+/** The power of n1 is cut without being asked for, and does not come back. */
+async function fencedByItself(): Promise<Machine> {
+  const mains = await Machine.behind(agents[0]!);
+  mains.boots = false;
+  await cluster.rest(admin, 'PATCH', 'nodes/n1/power', { driver: 'command', settings: mains.settings() });
+  await mode('automatic');
+  return mains;
+}
 
 /** A DRVM with its home on n1 and a slice on n2. */
 async function spreadDrvm(): Promise<string> {
@@ -164,13 +160,7 @@ describe('a node that fell silent', () => {
   test(
     'in automatic mode has its power cut and read before anything else is done',
     async () => {
-      machine = await Machine.behind(agents[0]!);
-      machine.boots = false;
-      await cluster.rest(admin, 'PATCH', 'nodes/n1/power', {
-        driver: 'command',
-        settings: machine.settings(),
-      });
-      await mode('automatic');
+      machine = await fencedByItself();
       await spreadDrvm();
       agents[0]!.disconnect();
       const fenced = await until(
@@ -195,13 +185,7 @@ describe('a node that fell silent', () => {
   test(
     'in automatic mode has what it had made anew elsewhere by a plan, and comes back closed',
     async () => {
-      machine = await Machine.behind(agents[0]!);
-      machine.boots = false;
-      await cluster.rest(admin, 'PATCH', 'nodes/n1/power', {
-        driver: 'command',
-        settings: machine.settings(),
-      });
-      await mode('automatic');
+      machine = await fencedByItself();
       // A DRVM that is stopped, with its home on n2: what is made anew of it is its place.
       const drvm = await database.unrestricted.drvm.create({
         data: { name: 'quimica', tenantId, state: 'stopped', wantedState: 'stopped' },

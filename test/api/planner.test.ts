@@ -14,14 +14,13 @@ import { Lending } from '../../apps/api/src/reconfigure/lending.js';
 import { ScheduleClock } from '../../apps/api/src/schedules/schedule-clock.js';
 import { SchedulesService } from '../../apps/api/src/schedules/schedules.service.js';
 import type { AgentPeer } from '../support/agent-peer.js';
-import { startApi, type TestApi } from '../support/api.js';
-import { TestCluster, until } from '../support/cluster.js';
+import type { TestApi } from '../support/api.js';
+import { type StartedCluster, startCluster, type TestCluster, until } from '../support/cluster.js';
 import { Guests, runningDrvm } from '../support/guests.js';
 import { Machine } from '../support/machine.js';
-import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
 /** Each node offers 4 vCPU and 4 GiB. */
-let postgres: TestPostgres;
+let started: StartedCluster;
 let api: TestApi;
 let cluster: TestCluster;
 let database: Database;
@@ -32,22 +31,15 @@ let nodes: AgentPeer[];
 let machines: Machine[];
 
 beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startApi(await postgres.createDatabase());
-  cluster = new TestCluster(api);
-  database = cluster.database;
-  tenantId = await cluster.tenant('physics');
-  admin = await cluster.token('supra-admin');
+  started = await startCluster();
+  ({ api, cluster, database, tenantId, admin } = started);
   // What is due, what is planned and what is lent is looked at when a test says so, at the time that it says.
   await api.app.get(ScheduleClock, { strict: false }).stop();
   await api.app.get(PlannerLoop, { strict: false }).stop();
   await api.app.get(Lending, { strict: false }).stop();
 });
 
-afterAll(async () => {
-  await api?.stop();
-  await postgres?.stop();
-});
+afterAll(() => started?.stop());
 
 beforeEach(async () => {
   guests = new Guests();
@@ -60,10 +52,7 @@ afterEach(async () => {
   for (const machine of machines) await machine.remove();
   guests.stop();
   cluster.stop();
-  const { schedule, plan, operation, drvm, node, enrolmentToken, event, setting } = database.unrestricted;
-  for (const table of [schedule, plan, operation, drvm, node, enrolmentToken, event, setting]) {
-    await (table.deleteMany as (args: object) => Promise<unknown>)({});
-  }
+  await cluster.empty('schedule', 'plan', 'operation', 'drvm', 'node', 'enrolmentToken', 'event', 'setting');
 });
 
 const rest = <T>(method: string, path: string, body?: unknown, token = admin) =>

@@ -3,14 +3,11 @@ import { DrvsError } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
 import type { AgentPeer } from '../support/agent-peer.js';
-import { startApi, type TestApi } from '../support/api.js';
-import { TestCluster, until } from '../support/cluster.js';
+import { type StartedCluster, startCluster, type TestCluster, until } from '../support/cluster.js';
 import { Guests, runningDrvm } from '../support/guests.js';
-import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
 /** Each node offers 4 vCPU and 4 GiB. */
-let postgres: TestPostgres;
-let api: TestApi;
+let started: StartedCluster;
 let cluster: TestCluster;
 let database: Database;
 let tenantId: string;
@@ -19,18 +16,11 @@ let guests: Guests;
 let nodes: AgentPeer[];
 
 beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startApi(await postgres.createDatabase());
-  cluster = new TestCluster(api);
-  database = cluster.database;
-  tenantId = await cluster.tenant('physics');
-  admin = await cluster.token('supra-admin');
+  started = await startCluster();
+  ({ cluster, database, tenantId, admin } = started);
 });
 
-afterAll(async () => {
-  await api?.stop();
-  await postgres?.stop();
-});
+afterAll(() => started?.stop());
 
 beforeEach(async () => {
   guests = new Guests();
@@ -41,10 +31,7 @@ beforeEach(async () => {
 afterEach(async () => {
   guests.stop();
   cluster.stop();
-  const { plan, operation, drvm, node, enrolmentToken, event, setting } = database.unrestricted;
-  for (const table of [plan, operation, drvm, enrolmentToken, node, event, setting]) {
-    await (table.deleteMany as (args: object) => Promise<unknown>)({});
-  }
+  await cluster.empty('plan', 'operation', 'drvm', 'enrolmentToken', 'node', 'event', 'setting');
 });
 
 const rest = <T>(method: string, path: string, body?: unknown, token = admin) =>
@@ -72,16 +59,7 @@ async function given(): Promise<Record<string, Record<string, number>>> {
   );
 }
 
-/** What the ledger says is given is what the slices have, and nobody has more than there is. */
-async function ledgerAddsUp(): Promise<void> {
-  const rows = await database.unrestricted.$queryRaw<{ sound: boolean }[]>`
-    SELECT i.used = coalesce(sum(s.cpu_milli), 0) AND i.held = coalesce(sum(s.held_cpu_milli), 0)
-      AND i.held <= i.total - i.reserved AND i.used <= i.total - i.reserved AS sound
-    FROM inventory i LEFT JOIN slice s ON s.node_id = i.node_id
-    WHERE i.class = 'cpuMilli' GROUP BY i.node_id, i.class`;
-  expect(rows.every(({ sound }) => sound)).toBe(true);
-  expect(await database.unrestricted.sliceChange.count({ where: { endedAt: null } })).toBe(0);
-}
+const ledgerAddsUp = async () => expect(await cluster.ledgerAddsUp()).toBe(true);
 
 describe('a balance', () => {
   test('moves one of two programs that compete, once, and not a third', async () => {
@@ -289,6 +267,22 @@ describe('a node that is drained', () => {
     expect(await ended(back.id)).toMatchObject({ state: 'succeeded', error: null });
     expect(await given()).toEqual({ fisica: { node1: 1, node2: 1, node3: 1 } });
     await ledgerAddsUp();
+  });
+
+  test('sends a DRVM to nodes that have what it requires, as its creation did', async () => {
+    for (const name of ['node2', 'node3'])
+      await rest('PATCH', `nodes/${name}/traits`, { add: ['site=norte'] });
+    await runningDrvm(cluster, admin, {
+      name: 'aula',
+      tenant: 'physics',
+      cpu: 0.5,
+      memoryMiB: 256,
+      nodes: ['node2'],
+      require: ['arch=x64', 'site=norte'],
+    });
+    const operation = await rest<OperationView>('POST', 'nodes/node2/drain');
+    expect(await ended(operation.id)).toMatchObject({ state: 'succeeded', error: null });
+    expect(await given()).toEqual({ aula: { node3: 0.5 } });
   });
 
   test('may be opened with what left it staying where it is', async () => {

@@ -11,12 +11,11 @@ import { EnergySampler } from '../../apps/api/src/energy/energy-sampler.js';
 import { NodeDraws } from '../../apps/api/src/energy/node-draws.js';
 import type { AgentPeer } from '../support/agent-peer.js';
 import { containerState } from '../support/agent-peer.js';
-import { startApi, type TestApi } from '../support/api.js';
-import { TestCluster, until } from '../support/cluster.js';
+import type { TestApi } from '../support/api.js';
+import { type StartedCluster, startCluster, type TestCluster, until } from '../support/cluster.js';
 import { Machine } from '../support/machine.js';
-import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
-let postgres: TestPostgres;
+let started: StartedCluster;
 let api: TestApi;
 let cluster: TestCluster;
 let database: Database;
@@ -26,18 +25,11 @@ let agent: AgentPeer;
 let machine: Machine;
 
 beforeAll(async () => {
-  postgres = await startPostgres();
-  api = await startApi(await postgres.createDatabase());
-  cluster = new TestCluster(api);
-  database = cluster.database;
-  tenantId = await cluster.tenant('physics');
-  admin = await cluster.token('supra-admin');
+  started = await startCluster();
+  ({ api, cluster, database, tenantId, admin } = started);
 });
 
-afterAll(async () => {
-  await api?.stop();
-  await postgres?.stop();
-});
+afterAll(() => started?.stop());
 
 beforeEach(async () => {
   agent = await cluster.node('node1');
@@ -47,10 +39,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await machine?.remove();
   cluster.stop();
-  const { operation, drvm, node, enrolmentToken, event, demandHour } = database.unrestricted;
-  for (const table of [operation, drvm, enrolmentToken, node, event, demandHour]) {
-    await (table.deleteMany as (args: object) => Promise<unknown>)({});
-  }
+  await cluster.empty('operation', 'drvm', 'enrolmentToken', 'node', 'event', 'demandHour');
 });
 
 const WITHIN_MS = 60_000;

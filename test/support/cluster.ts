@@ -3,8 +3,9 @@ import { newApiToken, newEnrolmentToken } from '../../apps/api/src/auth/secrets.
 import { Database } from '../../apps/api/src/database/database.js';
 
 import { AgentPeer } from './agent-peer.js';
-import type { TestApi } from './api.js';
+import { startApi, type TestApi } from './api.js';
 import { DocumentedAnswers } from './documented-answers.js';
+import { startPostgres } from './postgres.js';
 
 /** Reads until what it waits for is there. */
 export async function until<T>(
@@ -17,6 +18,52 @@ export async function until<T>(
     if (seen) return seen;
     if (Date.now() > end) throw new Error(`not seen in time: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+type Table =
+  | 'demandHour'
+  | 'drvm'
+  | 'enrolmentToken'
+  | 'event'
+  | 'node'
+  | 'operation'
+  | 'plan'
+  | 'schedule'
+  | 'setting';
+
+/** What most tests of the API begin with. */
+export interface StartedCluster {
+  api: TestApi;
+  cluster: TestCluster;
+  database: Database;
+  /** Of the department `physics`. */
+  tenantId: string;
+  /** A supra-administrator's token. */
+  admin: string;
+  stop(): Promise<void>;
+}
+
+/** An API on a database of its own, with one department and no node. */
+export async function startCluster(): Promise<StartedCluster> {
+  const postgres = await startPostgres();
+  try {
+    const api = await startApi(await postgres.createDatabase());
+    const cluster = new TestCluster(api);
+    return {
+      api,
+      cluster,
+      database: cluster.database,
+      tenantId: await cluster.tenant('physics'),
+      admin: await cluster.token('supra-admin'),
+      stop: async () => {
+        await api.stop();
+        await postgres.stop();
+      },
+    };
+  } catch (error) {
+    await postgres.stop();
+    throw error;
   }
 }
 
@@ -93,6 +140,26 @@ export class TestCluster {
       field?: string;
     };
     throw new DrvsError(code, detail, { hint, field, details: { status: response.status } });
+  }
+
+  /**
+   * Whether what the ledger says is given and held is what the slices have, nobody has more than there is, and no change
+   * of a slice is half done.
+   */
+  async ledgerAddsUp(): Promise<boolean> {
+    const rows = await this.database.unrestricted.$queryRaw<{ sound: boolean }[]>`
+      SELECT i.used = coalesce(sum(s.cpu_milli), 0) AND i.held = coalesce(sum(s.held_cpu_milli), 0)
+        AND i.held <= i.total - i.reserved AND i.used <= i.total - i.reserved AS sound
+      FROM inventory i LEFT JOIN slice s ON s.node_id = i.node_id
+      WHERE i.class = 'cpuMilli' GROUP BY i.node_id, i.class`;
+    const halves = await this.database.unrestricted.sliceChange.count({ where: { endedAt: null } });
+    return halves === 0 && rows.every(({ sound }) => sound);
+  }
+
+  /** Nothing is left in these tables, nor in what goes with them. */
+  async empty(...tables: readonly Table[]): Promise<void> {
+    for (const table of tables)
+      await (this.database.unrestricted[table].deleteMany as (args: object) => Promise<unknown>)({});
   }
 
   /** All agents end. */

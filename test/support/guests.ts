@@ -110,6 +110,8 @@ export async function runningDrvm(
     memoryMiB: number;
     nodes: string[];
     diskGiB?: number;
+    /** Traits. */
+    require?: string[];
   },
 ): Promise<string> {
   const { operation, drvm } = await cluster.rest<{ operation: OperationView; drvm: { id: string } }>(

@@ -1,11 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  DVOS_MEMORY_MIB,
-  NO_RESOURCES,
-  NodeInventory,
-  RESOURCE_CLASSES,
-  type ResourceAmounts,
-} from '@drvs/contracts';
+import { DVOS_MEMORY_MIB, NO_RESOURCES } from '@drvs/contracts';
 import {
   type ClusterSnapshot,
   type DrvmRecord,
@@ -15,8 +9,9 @@ import {
   type SliceRecord,
 } from '@drvs/policy';
 import { z } from 'zod';
-import { sumAmounts } from '../allocations/amounts.js';
+import { eachClass, sumAmounts } from '../allocations/amounts.js';
 import type { Drvm, DrvmAffinity, Inventory, Node, NodeFailure, NodePower, Slice } from '../gen/client.js';
+import { isThroughProbation, placeOf, traitsOf } from '../nodes/node-rules.js';
 import { ledgerOf, nodeState } from '../nodes/node-view.js';
 import { plannerPower } from '../power/power-model.js';
 import type { MeasuredProcess } from './measured-load.js';
@@ -33,6 +28,8 @@ export type LiveNode = Pick<
   | 'generation'
   | 'inventory'
   | 'traits'
+  | 'foundTraits'
+  | 'labels'
   | 'taints'
   | 'probation'
   | 'hotSince'
@@ -153,9 +150,9 @@ function sliceRecord(
 ): SliceRecord {
   const { drvmId, nodeId, cpuMilli, memoryMiB, diskGiB, networkMbps } = slice;
   const guaranteed = { cpuMilli, memoryMiB, diskGiB, networkMbps };
-  const ceiling = each((name) => Math.max(guaranteed[name], slice[CEILING[name]]));
+  const ceiling = eachClass((name) => Math.max(guaranteed[name], slice[CEILING[name]]));
   // An idle owner may hold less than it is guaranteed. It can wake at any moment, so plans reckon with the guarantee.
-  const held = each((name) => Math.min(ceiling[name], Math.max(guaranteed[name], slice[HELD[name]])));
+  const held = eachClass((name) => Math.min(ceiling[name], Math.max(guaranteed[name], slice[HELD[name]])));
   const isKnown = processes.has(drvmId);
   const used = {
     ...NO_RESOURCES,
@@ -203,10 +200,6 @@ const HELD = {
   networkMbps: 'heldNetworkMbps',
 } as const;
 
-function each(amount: (name: (typeof RESOURCE_CLASSES)[number]) => number): ResourceAmounts {
-  return Object.fromEntries(RESOURCE_CLASSES.map((name) => [name, amount(name)])) as ResourceAmounts;
-}
-
 /** By id: what a plan is compared with before it is carried out. */
 export function generationsOf({ nodes, drvms }: Pick<LiveState, 'nodes' | 'drvms'>): {
   nodes: Record<string, number>;
@@ -233,7 +226,6 @@ const POWER: Readonly<Record<ReturnType<typeof nodeState>, NodePowerState>> = {
   off: 'off',
 };
 const FENCED: ReadonlySet<string> = new Set(['fenced', 'evacuating', 'evacuated']);
-const PROVEN: ReadonlySet<string> = new Set(['passed', 'accepted']);
 
 function nodeRecord(
   node: LiveNode,
@@ -251,7 +243,7 @@ function nodeRecord(
     id: node.id,
     name: node.name,
     state: powerStateOf(node, atMs),
-    isCordoned: node.wantedState !== 'active' || !PROVEN.has(node.probation) || phase !== 'well',
+    isCordoned: node.wantedState !== 'active' || !isThroughProbation(node) || phase !== 'well',
     isFenced: FENCED.has(phase),
     total: isSeenWhole ? total : sumAmounts(node.slices),
     reserved: isSeenWhole ? heldBack : NO_RESOURCES,
@@ -262,7 +254,7 @@ function nodeRecord(
       ...node.slices.map(({ drvmId }) => holding(drvmId)),
     ],
     taints: node.taints,
-    domain: traits.find((trait) => trait.startsWith('rack=')) ?? node.id,
+    domain: placeOf(node).rack ?? node.id,
     power: plannerPower(node.power, node.inventory, isSwitched),
     hotSinceMs: node.hotSince?.getTime() ?? null,
     coldSinceMs: node.coldSince?.getTime() ?? null,
@@ -274,10 +266,4 @@ function powerStateOf(node: LiveNode, atMs: number): NodePowerState {
   if (power === 'powering-on' || power === 'joining') return 'powering-on';
   if (power === 'powering-off') return 'down';
   return POWER[nodeState(node, 0, atMs)];
-}
-
-/** What its agent found, and what was set by hand. */
-function traitsOf({ inventory, traits }: LiveNode): string[] {
-  const found = NodeInventory.pick({ traits: true }).safeParse(inventory);
-  return [...new Set([...traits, ...(found.success ? found.data.traits : [])])];
 }

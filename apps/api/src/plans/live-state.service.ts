@@ -106,6 +106,8 @@ function readNodes(tx: Transaction): Promise<LiveNode[]> {
       generation: true,
       inventory: true,
       traits: true,
+      foundTraits: true,
+      labels: true,
       taints: true,
       probation: true,
       hotSince: true,
