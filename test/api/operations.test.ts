@@ -1,7 +1,7 @@
 import { DrvsError, type OperationView } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { NodeReports } from '../../apps/api/src/agents/node-reports.js';
-import { SYSTEM } from '../../apps/api/src/agents/reconciliation.js';
+import { SYSTEM } from '../../apps/api/src/auth/actor.js';
 import { CONFIG, type Config } from '../../apps/api/src/config/config.js';
 import type { Database } from '../../apps/api/src/database/database.js';
 import { OperationsService } from '../../apps/api/src/operations/operations.service.js';

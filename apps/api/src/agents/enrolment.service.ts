@@ -8,7 +8,7 @@ import {
 } from '@drvs/contracts';
 import { Injectable } from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
-import type { Actor } from '../auth/actor.js';
+import { type Actor, systemActor } from '../auth/actor.js';
 import { newSecret, sha256 } from '../auth/secrets.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
@@ -101,11 +101,8 @@ const asJson = (inventory: NodeInventory) => inventory as unknown as Prisma.Inpu
 
 /** The agent's own deeds in the audit. */
 const agentActor = (name: string): Actor => ({
-  userId: null,
+  ...systemActor(`enrolment of ${name}`),
   tokenId: 'enrolment',
-  name: `enrolment of ${name}`,
-  role: 'supra-admin',
-  tenantId: null,
 });
 
 /**

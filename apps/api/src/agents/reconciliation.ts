@@ -1,6 +1,6 @@
 import { type ContainerState, NODE_DOWN_AFTER_MS } from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
-import type { Actor } from '../auth/actor.js';
+import { SYSTEM } from '../auth/actor.js';
 import { Database } from '../database/database.js';
 import { violates } from '../database/sql-state.js';
 import { OperationsService } from '../operations/operations.service.js';
@@ -14,14 +14,6 @@ const AGAIN_AFTER_MS = 60_000;
 const MISSED_REPORTS = 2;
 const STOP_GRACE_MS = 5_000;
 const UPDATE_TIMEOUT_MS = 10_000;
-
-export const SYSTEM: Actor = {
-  userId: null,
-  tokenId: null,
-  name: 'system',
-  role: 'supra-admin',
-  tenantId: null,
-};
 
 /**
  * Brings together what a node holds and what the ledger says that it should hold, at each report of the node:

@@ -15,6 +15,7 @@ import { Database, type Transaction } from '../database/database.js';
 import { sqlState, UNIQUE_VIOLATION } from '../database/sql-state.js';
 import type { Alert, AlertRule, Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
+import { isId } from '../http/reference.js';
 import { findTenant, Name } from '../tenants/tenants.service.js';
 import { alertView, ruleView, WITH_TENANT } from './alert-view.js';
 
@@ -190,7 +191,7 @@ export class AlertsService {
   async silence(actor: Actor, id: string, seconds: number, now = Date.now()): Promise<AlertView> {
     requirePermission(actor, 'alert:write');
     const silenced = await this.database.as(actor, async (tx) => {
-      const found = Uuid.safeParse(id).success ? await tx.alert.findUnique({ where: { id } }) : null;
+      const found = isId(id) ? await tx.alert.findUnique({ where: { id } }) : null;
       if (!found) {
         throw new DrvsError('NotFound', `there is no alert ${id.slice(0, 64)}`, {
           hint: 'See `drvs alert list`.',
@@ -223,7 +224,7 @@ export class AlertsService {
 }
 
 async function findRule(tx: Transaction, reference: string): Promise<AlertRule> {
-  const row = Uuid.safeParse(reference).success
+  const row = isId(reference)
     ? await tx.alertRule.findUnique({ where: { id: reference } })
     : await tx.alertRule.findFirst({ where: { name: reference }, orderBy: { tenantId: 'asc' } });
   if (row) return row;

@@ -11,6 +11,16 @@ export interface Actor {
   readonly tenantId: string | null;
 }
 
+/** Who acts for the system itself, under this name. */
+export const systemActor = (name: string): Actor => ({
+  userId: null,
+  tokenId: null,
+  name,
+  role: 'supra-admin',
+  tenantId: null,
+});
+export const SYSTEM = systemActor('system');
+
 /** How an actor is written in operations, events and the audit. */
 export function actorLabel(actor: Actor): string {
   return actor.tokenId === null ? `user/${actor.name}` : `token/${actor.name}`;

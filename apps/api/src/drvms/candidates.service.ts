@@ -3,7 +3,7 @@ import {
   type CandidateView,
   DrvsError,
   type ExplanationView,
-  RESOURCE_CLASSES,
+  NO_RESOURCES,
 } from '@drvs/contracts';
 import {
   type CandidateSet,
@@ -188,12 +188,7 @@ export class CandidatesService {
     const tx = this.database.unrestricted;
     const used = (await usedByTenant(tx, [tenant.id])).get(tenant.id);
     try {
-      requireQuota(
-        tenant.name,
-        quotaOf(tenant),
-        used ?? { cpuMilli: 0, memoryMiB: 0, diskGiB: 0, networkMbps: 0 },
-        total,
-      );
+      requireQuota(tenant.name, quotaOf(tenant), used ?? NO_RESOURCES, total);
       await requireDeviceQuota(tx, tenant.id, devicesAsked(input));
       return null;
     } catch (error) {
@@ -223,9 +218,8 @@ function candidateViewOf(
 
 function nearestView({ nearest }: PlacementRefusal): ExplanationView['nearest'] {
   if (nearest === null) return null;
-  const amounts = Object.fromEntries(RESOURCE_CLASSES.map((name) => [name, nearest[name]]));
   return {
-    ...toAmounts(amounts as Parameters<typeof toAmounts>[0]),
+    ...toAmounts(nearest),
     nodes: nearest.nodes,
     devices: (nearest.devices ?? []).map(({ type, count }) => ({ type, count })),
   };

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { DrvsError, MIN_SLICE_CPU_MILLI, MIN_SLICE_MEMORY_MIB, type ResourceAmounts } from '@drvs/contracts';
+import { DrvsError, MIN_SLICE_CPU_MILLI, MIN_SLICE_MEMORY_MIB } from '@drvs/contracts';
 import {
   MAX_SLICES,
   type NodeSnapshot,
@@ -9,7 +9,7 @@ import {
   type RejectionRule,
 } from '@drvs/policy';
 import { z } from 'zod';
-import { cpuToMilli, sumAmounts, toAmounts } from '../allocations/amounts.js';
+import { fromAmounts, sumAmounts, toAmounts } from '../allocations/amounts.js';
 import type { PlanView } from '../openapi/answers.js';
 import { Name } from '../tenants/tenants.service.js';
 import { NO_AFFINITIES, PLACEMENT_TERMS, placementRules } from './placement-terms.js';
@@ -40,12 +40,8 @@ export const NewDrvm = z.strictObject({
 });
 export type NewDrvm = z.infer<typeof NewDrvm>;
 
-export function amountsOf({ cpu, memoryMiB, diskGiB, networkMbps }: NewDrvm): ResourceAmounts {
-  return { cpuMilli: cpuToMilli(cpu), memoryMiB, diskGiB, networkMbps };
-}
-
 export function placementRequestOf(input: NewDrvm, affinities = NO_AFFINITIES): PlacementRequest {
-  const total = amountsOf(input);
+  const total = fromAmounts(input);
   return {
     ...placementRules(input, total, affinities),
     total,

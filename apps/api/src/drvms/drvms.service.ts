@@ -1,6 +1,7 @@
 import {
   type DrvmView,
   DrvsError,
+  NO_RESOURCES,
   NODE_DOWN_AFTER_MS,
   type OperationView,
   type Page,
@@ -15,7 +16,7 @@ import {
 } from '@drvs/policy';
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
-import { sumAmounts } from '../allocations/amounts.js';
+import { fromAmounts, sumAmounts } from '../allocations/amounts.js';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission, seesWholeCluster } from '../auth/permissions.js';
@@ -52,7 +53,7 @@ import {
 } from './creation.js';
 import { type BatchMember, type NewDrvms, type PlacedMember, placeAll } from './drvm-batch.js';
 import { DrvmReads } from './drvm-reads.js';
-import { amountsOf, NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
+import { NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
 import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
 import { type Affinities, devicesAsked, NO_AFFINITIES } from './placement-terms.js';
 import { resolveAffinities, writeDevices, writeLease } from './placement-writes.js';
@@ -158,7 +159,7 @@ export class DrvmsService {
     const affinities = await resolveAffinities(this.database, actor, input);
     return this.database.system(async (tx) => {
       await refuseTakenName(tx, tenant, input.name);
-      await this.#requireQuota(tx, tenant.id, amountsOf(input));
+      await this.#requireQuota(tx, tenant.id, fromAmounts(input));
       await requireDeviceQuota(tx, tenant.id, devicesAsked(input));
       const request = placementRequestOf(input, affinities);
       const snapshot = await clusterSnapshot(tx, undefined, Date.now(), deviceTypesOf(request));
@@ -401,12 +402,7 @@ export class DrvmsService {
     const tenant = await tx.tenant.findUnique({ where: { id: tenantId } });
     if (!tenant) throw new DrvsError('NotFound', 'the tenant was removed meanwhile', { field: 'tenant' });
     const used = (await usedByTenant(tx, [tenantId])).get(tenantId);
-    requireQuota(
-      tenant.name,
-      quotaOf(tenant),
-      used ?? { cpuMilli: 0, memoryMiB: 0, diskGiB: 0, networkMbps: 0 },
-      asked,
-    );
+    requireQuota(tenant.name, quotaOf(tenant), used ?? NO_RESOURCES, asked);
   }
 
   /** Where nodes are named no others matter. */

@@ -1,6 +1,7 @@
 import { type DrvmView, DrvsError, type OperationView, type WaitingView } from '@drvs/contracts';
 import { fairOrder, type PlacementRefusal, type WaitingDemand } from '@drvs/policy';
 import { Injectable, Logger } from '@nestjs/common';
+import { fromAmounts } from '../allocations/amounts.js';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
@@ -16,7 +17,7 @@ import { leaseColumns } from '../leases/lease-request.js';
 import { clusterTotals } from '../tenants/cluster-totals.js';
 import { devicesByTenant } from '../tenants/device-quota.js';
 import { findTenant, usedByTenant } from '../tenants/tenants.service.js';
-import { amountsOf, NewDrvm } from './drvm-request.js';
+import { NewDrvm } from './drvm-request.js';
 import { DrvmsService } from './drvms.service.js';
 import { devicesAsked } from './placement-terms.js';
 import { afterRefusal, isDue, isHolding, type WaitingTurn } from './queue-rule.js';
@@ -339,7 +340,7 @@ export class QueueService extends RecurringService {
     }));
     const demands = rows.map((row): WaitingDemand & { row: WaitingRequest } => {
       const parsed = NewDrvm.safeParse(row.input);
-      const asked = parsed.success ? { ...amountsOf(parsed.data), ...devicesAsked(parsed.data) } : {};
+      const asked = parsed.success ? { ...fromAmounts(parsed.data), ...devicesAsked(parsed.data) } : {};
       return { id: row.id, tenant: row.tenantId, asked, sinceMs: row.createdAt.getTime(), row };
     });
     return fairOrder(demands, holders, await clusterTotals(tx)).map(({ row }) => row);

@@ -1,6 +1,6 @@
 import { NODE_DOWN_AFTER_MS } from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
-import { SYSTEM } from '../agents/reconciliation.js';
+import { SYSTEM } from '../auth/actor.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { NodeFailure, NodePower, Prisma } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';

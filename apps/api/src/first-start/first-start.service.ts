@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { AuditService } from '../audit/audit.service.js';
-import type { Actor } from '../auth/actor.js';
+import { SYSTEM } from '../auth/actor.js';
 import { hashPassword } from '../auth/password.js';
 import { newApiToken, newEnrolmentToken, newPassword } from '../auth/secrets.js';
 import { CONFIG, type Config } from '../config/config.js';
@@ -10,14 +10,6 @@ import { Database } from '../database/database.js';
 const FIRST_USER = 'admin';
 const ENROLMENT_MS = 24 * 3_600_000;
 const FIRST_START_LOCK = 72_707_370;
-
-const SYSTEM: Actor = {
-  userId: null,
-  tokenId: null,
-  name: 'system',
-  role: 'supra-admin',
-  tenantId: null,
-};
 
 /**
  * On a database without users: makes the first administrator with a random password, and where a file is asked for,

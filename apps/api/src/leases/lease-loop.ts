@@ -1,6 +1,6 @@
 import { DrvsError } from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
-import { SYSTEM } from '../agents/reconciliation.js';
+import { SYSTEM } from '../auth/actor.js';
 import { Database } from '../database/database.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
 import { EventsService } from '../events/events.service.js';

@@ -5,6 +5,7 @@ import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database } from '../database/database.js';
 import { decodeCursor, encodeCursor } from '../http/paging.js';
+import { isId } from '../http/reference.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { hasEnded } from './state-machine.js';
 
@@ -59,8 +60,7 @@ export class OperationLogs {
 
   async #page(actor: Actor, id: string, after: string, limit: number): Promise<OperationLogPage> {
     return this.database.as(actor, async (tx) => {
-      const isId = z.uuid().safeParse(id).success;
-      const operation = isId
+      const operation = isId(id)
         ? await tx.operation.findUnique({
             where: { id },
             select: {

@@ -13,6 +13,7 @@ import { Database, type Transaction } from '../database/database.js';
 import { newId } from '../database/new-id.js';
 import { type DrvmWantedState, type Operation, Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
+import { isId } from '../http/reference.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { changesOf } from '../reconfigure/resize-work.js';
 import { requestedDeadline } from './deadline.js';
@@ -165,7 +166,7 @@ export class OperationsService {
 
   async show(actor: Actor, id: string): Promise<OperationView> {
     requirePermission(actor, 'operation:read');
-    const row = isUuid(id)
+    const row = isId(id)
       ? await this.database.as(actor, (tx) => tx.operation.findUnique({ where: { id }, include: withSteps }))
       : null;
     if (!row) throw notFound(id);
@@ -334,7 +335,7 @@ function conditionOf({
 }
 
 function aboutDrvm(reference: string): Prisma.OperationWhereInput {
-  if (isUuid(reference)) return { drvmId: reference };
+  if (isId(reference)) return { drvmId: reference };
   const [tenant, name] = reference.includes('~') ? reference.split('~', 2) : [undefined, reference];
   // By the subject: the DRVM itself may be gone.
   return {
@@ -344,10 +345,6 @@ function aboutDrvm(reference: string): Prisma.OperationWhereInput {
 }
 
 const CANCELLED = { code: 'Cancelled', message: 'It was cancelled before it began' };
-
-function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
-}
 
 const notFound = (id: string) =>
   new DrvsError('NotFound', `There is no operation ${id.slice(0, 64)}`, { hint: 'See `drvs op list`.' });

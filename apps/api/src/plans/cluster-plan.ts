@@ -1,10 +1,4 @@
-import type {
-  Amounts,
-  ClusterPlanStep,
-  ClusterPlanView,
-  PlanRejectionView,
-  ResourceAmounts,
-} from '@drvs/contracts';
+import type { ClusterPlanStep, ClusterPlanView, PlanRejectionView, ResourceAmounts } from '@drvs/contracts';
 import {
   adviceFor,
   type Departure,
@@ -24,7 +18,7 @@ import {
   planWake,
   type RestoreMode,
 } from '@drvs/policy';
-import { cpuToMilli, toAmounts } from '../allocations/amounts.js';
+import { fromAmounts, toAmounts } from '../allocations/amounts.js';
 import { liveSnapshot } from './live-snapshot.js';
 import type { Observation } from './live-state.service.js';
 
@@ -257,10 +251,6 @@ function policyStepOf(seen: Observation, step: ClusterPlanStep): PlanStep[] {
     case 'remove-node':
       return [];
   }
-}
-
-export function fromAmounts({ cpu, memoryMiB, diskGiB, networkMbps }: Amounts) {
-  return { cpuMilli: cpuToMilli(cpu), memoryMiB, diskGiB, networkMbps };
 }
 
 const nameOf = (rows: readonly { id: string; name: string }[], id: string): string =>

@@ -1,6 +1,6 @@
 import { DrvsError, type PlannerKind } from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
-import type { Actor } from '../auth/actor.js';
+import { systemActor } from '../auth/actor.js';
 import { Database } from '../database/database.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { Recurring } from '../jobs/recurring.js';
@@ -18,7 +18,7 @@ const PLAN_EVERY_MS = 60_000;
 /** What is missing is helped first, and what is too much is put away last. */
 const ORDER: readonly PlannerKind[] = ['power', 'balance', 'reallocate', 'consolidate'];
 
-const PLANNER: Actor = { userId: null, tokenId: null, name: 'planner', role: 'supra-admin', tenantId: null };
+const PLANNER = systemActor('planner');
 
 /**
  * Balances, lends, consolidates and wakes without being asked, as far as the administrator lets it: only kinds that are

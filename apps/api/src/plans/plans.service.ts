@@ -10,6 +10,7 @@ import {
 import type { Departure } from '@drvs/policy';
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
+import { fromAmounts } from '../allocations/amounts.js';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission, seesWholeCluster } from '../auth/permissions.js';
@@ -28,7 +29,7 @@ import { claimsOf, clashOf } from '../operations/plan-claims.js';
 import { PlanWork } from '../operations/plan-work.js';
 import { DemandForecast } from '../power/demand-forecast.js';
 import { SettingsService } from '../settings/settings.service.js';
-import { clusterPlan, fromAmounts, type PlannedCluster, type PlanWish } from './cluster-plan.js';
+import { clusterPlan, type PlannedCluster, type PlanWish } from './cluster-plan.js';
 import { generationsOf } from './live-snapshot.js';
 import { LiveStates, type Observation } from './live-state.service.js';
 import type { PlanRequest } from './plan-request.js';

@@ -2,7 +2,7 @@ import { DrvsError, type Page, type ScheduleView } from '@drvs/contracts';
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AuditService } from '../audit/audit.service.js';
-import { type Actor, actorLabel } from '../auth/actor.js';
+import { type Actor, actorLabel, systemActor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { EventsService } from '../events/events.service.js';
@@ -256,13 +256,7 @@ export class SchedulesService {
   }
 }
 
-const schedulerOf = ({ name }: Schedule): Actor => ({
-  userId: null,
-  tokenId: null,
-  name: `schedule-${name}`,
-  role: 'supra-admin',
-  tenantId: null,
-});
+const schedulerOf = ({ name }: Schedule): Actor => systemActor(`schedule-${name}`);
 
 async function findSchedule(tx: Transaction, reference: string): Promise<Schedule> {
   const row = await tx.schedule.findFirst({ where: byReference(reference) });

@@ -1,4 +1,11 @@
-import { type Amounts, DrvsError, type Page, type ResourceAmounts, type TenantView } from '@drvs/contracts';
+import {
+  type Amounts,
+  DrvsError,
+  NO_RESOURCES,
+  type Page,
+  type ResourceAmounts,
+  type TenantView,
+} from '@drvs/contracts';
 import { dominantShare } from '@drvs/policy';
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
@@ -298,7 +305,7 @@ function quotaColumns({ cpu, memoryMiB, diskGiB, networkMbps }: Quota) {
 
 function viewOf(
   row: Tenant,
-  used: ResourceAmounts = { cpuMilli: 0, memoryMiB: 0, diskGiB: 0, networkMbps: 0 },
+  used: ResourceAmounts = NO_RESOURCES,
   devices: Record<string, number> = {},
   there: Readonly<Record<string, number>> = {},
 ): TenantView {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
+import { JOULES_PER_KWH } from '../energy/energy-account.js';
 import { findTenant } from '../tenants/tenants.service.js';
 import { dayOf, HeldIntegral, type HeldSpan, keyOf, keyText, type UsageKey } from './integrate.js';
 
@@ -12,7 +13,6 @@ const MAX_DAYS = 800;
 const DAY_MS = 86_400_000;
 /** Spans read at once: however many there are, only so many are in memory. */
 const SPANS_AT_ONCE = 5_000;
-const JOULES_PER_KWH = 3_600_000;
 const MS_PER_HOUR = 3_600_000;
 
 export const USAGE_BY = ['tenant', 'drvm', 'day'] as const;

@@ -15,6 +15,7 @@ import { SecretBox } from '../config/secret-box.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
 import { decodeCursor, type PageQuery, pageOf } from '../http/paging.js';
+import { isId } from '../http/reference.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { findTenant } from '../tenants/tenants.service.js';
 import { newWebhookSecret, signedHeaders } from './signature.js';
@@ -293,9 +294,7 @@ async function backlogsOf(tx: Transaction, rows: readonly { id: string }[]): Pro
 }
 
 async function find(tx: Transaction, id: string): Promise<WebhookRow> {
-  const row = Uuid.safeParse(id).success
-    ? await tx.webhook.findUnique({ where: { id }, include: WITH_TENANT })
-    : null;
+  const row = isId(id) ? await tx.webhook.findUnique({ where: { id }, include: WITH_TENANT }) : null;
   if (row) return row;
   throw new DrvsError('NotFound', `there is no webhook ${id.slice(0, 64)}`, {
     hint: 'See `drvs webhook list`.',
