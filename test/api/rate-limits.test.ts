@@ -31,7 +31,7 @@ async function refusal(client: ApiClient) {
       const answer = await client.get<Problem>('/auth/me');
       return answer.status === 429 ? answer : undefined;
     },
-    30_000,
+    120_000,
   );
 }
 
@@ -70,7 +70,7 @@ test('a department has a limit over all its tokens', async () => {
       const client = await api.clientFor('member', 'physics');
       return (await client.get('/auth/me')).status === 429;
     },
-    30_000,
+    120_000,
   );
   await set('tenant', null);
 });
