@@ -14,7 +14,7 @@ import type {
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Database } from '../../apps/api/src/database/database.js';
 import { addNode, startApi, type TestApi } from '../support/api.js';
-import { until } from '../support/cluster.js';
+import { TestCluster, until } from '../support/cluster.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 
 let postgres: TestPostgres;
@@ -223,6 +223,43 @@ describe('devices', () => {
     expect((await attach('b', first)).expect(409).detail).toContain('out of service');
     (await api.admin.patch(`/devices/${first}`, { reserved: 0 })).expect(200);
     (await attach('b', first)).expect(200);
+  });
+
+  it('are told to a running DRVM when they are attached, detached, or gone', async () => {
+    const cluster = new TestCluster(api);
+    try {
+      const agent = await cluster.node('live');
+      const { drvm } = (await create<{ drvm: DrvmView }>(small('a', { nodes: ['live'] }))).expect(202);
+      await until('the DRVM runs', async () => {
+        const view = (await api.admin.get<DrvmView>(`/drvms/${drvm.id}`)).expect(200);
+        return view.state === 'running';
+      });
+      const told = () => agent.specs.get(drvm.id)?.devices;
+      expect(told()).toEqual([]);
+      const bare = { host: 'live', reserved: 0, nodeId: agent.nodeId };
+      const serial = {
+        ...bare,
+        key: 'character:dri/card 0',
+        type: 'character',
+        name: 'card',
+        path: '/dev/dri/card0',
+      };
+      const { id } = await db().providedDevice.create({ data: serial });
+      await db().providedDevice.create({ data: { ...bare, key: 'pci:1', type: 'gpu', name: 'gpu' } });
+      for (const key of [serial.key, 'pci:1'])
+        (await api.admin.post('/drvms/a/devices', { device: `live/${key}` })).expect(200);
+      const given = { key: 'character:dri/card 0', name: 'dri-card-0', path: '/dev/dri/card0' };
+      await until('the container is told', () => told()?.length === 1);
+      expect(told()).toEqual([given]);
+      await db().providedDevice.update({ where: { id }, data: { present: false } });
+      await until('it is told that the device is gone', () => told()?.length === 0);
+      await db().providedDevice.update({ where: { id }, data: { present: true } });
+      await until('it is told that the device is back', () => told()?.length === 1);
+      (await api.admin.delete(`/drvms/a/devices/${id}`)).expect(200);
+      await until('it is told that it has none', () => told()?.length === 0);
+    } finally {
+      cluster.stop();
+    }
   });
 
   it('that several agents of one host find are one device', async () => {

@@ -31,6 +31,7 @@ import type { Log } from './log.js';
 import { detectPrivileges, type Privileges } from './namespaces/privileges.js';
 import { requireCommand, shutDownHost } from './power/shutdown.js';
 import { witness } from './power/witness.js';
+import { DeviceAccess } from './supervisor/device-access.js';
 import { PortHolder } from './supervisor/ports.js';
 import { StartGate } from './supervisor/start-gate.js';
 import { Supervisor } from './supervisor/supervisor.js';
@@ -99,6 +100,7 @@ export class Agent {
       ports: new PortHolder(config.host, config.ports),
       gate: new StartGate(Math.max(STARTS_AT_ONCE_MIN, STARTS_PER_CPU * availableParallelism())),
       containerMain,
+      devices: new DeviceAccess(data.devices, (key) => holder.agent?.findDevice(key) ?? null, log),
       log,
       hooks: {
         instrument: (params, context) => loader.handle(params, context),
@@ -158,12 +160,17 @@ export class Agent {
     for (const path of [['loader'], ['drvms'], []]) await tree.group(...path).remove();
   }
 
+  /** Where the device of this key is on the host, as it was last seen. */
+  findDevice(key: string): string | null {
+    return this.#inventory.devices.find(({ id }) => id === key)?.path ?? null;
+  }
+
   forward(name: string, params: unknown): void {
     this.#channel?.emitKept(name, params);
   }
 
   #discover(): NodeInventory {
-    const { notes, diskFreeGiB: _free, ...facts } = discoverHost(this.data.path);
+    const { notes, diskFreeGiB: _free, ...facts } = discoverHost(this.data.path, this.config.devices);
     const { tree } = this.cgroups;
     const version = (controller: 'cpu' | 'memory') => {
       const found = tree.versionOf(controller);

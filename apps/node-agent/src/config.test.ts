@@ -18,12 +18,21 @@ test('the environment is enough, and flags win over it', () => {
   expect(config.ports).toEqual({ first: 20_000, last: 29_999 });
 });
 
+test('devices are declared by name and path', () => {
+  const DRVS_DEVICES = 'sensor=/run/sensor  printer=/dev/usb/lp=0';
+  expect(parseConfig([], { ...MINIMAL, DRVS_DEVICES }).devices).toEqual([
+    { name: 'sensor', path: '/run/sensor' },
+    { name: 'printer', path: '/dev/usb/lp=0' },
+  ]);
+});
+
 test.each([
   [{ DRVS_API_URL: 'ftp://x' }, 'DRVS_API_URL'],
   [{ DRVS_NODE_NAME: 'Node_1' }, 'DRVS_NODE_NAME'],
   [{ DRVS_OFFER_CPU: 'many' }, 'DRVS_OFFER_CPU'],
   [{ DRVS_PORTS: '9-1' }, 'DRVS_PORTS'],
   [{ DRVS_DATA: '' }, 'DRVS_DATA'],
+  [{ DRVS_DEVICES: 'sensor=run/sensor' }, 'DRVS_DEVICES'],
 ])('a setting that is not usable is named: %j', (change, field) => {
   expect(() => parseConfig([], { ...MINIMAL, ...change })).toThrow(field);
 });

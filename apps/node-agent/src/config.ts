@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { DrvsError } from '@drvs/contracts';
 import { z } from 'zod';
+import type { DeclaredDevice } from './inventory/devices.js';
 import type { PortRange } from './supervisor/ports.js';
 
 /**
@@ -42,6 +43,17 @@ const Settings = z.object({
   DRVS_WATTS: Words.optional(),
   /** Where the kernel tells of the processor's energy. */
   DRVS_POWERCAP: z.string().min(1).default('/sys/class/powercap'),
+  /** Character devices and FIFOs that are offered besides those found: NAME=PATH, with spaces between. */
+  DRVS_DEVICES: Words.transform((words, context): DeclaredDevice[] =>
+    words.map((word) => {
+      const [, name, path] = /^([A-Za-z0-9][A-Za-z0-9._+-]{0,63})=(\/.+)$/.exec(word) ?? [];
+      if (name === undefined || path === undefined) {
+        context.addIssue({ code: 'custom', message: `${word} is not NAME=/PATH` });
+        return z.NEVER;
+      }
+      return { name, path };
+    }),
+  ).optional(),
   DRVS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
 });
 
@@ -62,6 +74,7 @@ export interface AgentConfig {
   shutdown: readonly string[] | undefined;
   watts: readonly string[] | undefined;
   powercap: string;
+  devices: readonly DeclaredDevice[];
   logLevel: string;
   command: 'run' | 'stop-containers';
 }
@@ -130,6 +143,7 @@ export function parseConfig(args: readonly string[], environment: NodeJS.Process
     shutdown: settings.DRVS_SHUTDOWN,
     watts: settings.DRVS_WATTS,
     powercap: settings.DRVS_POWERCAP,
+    devices: settings.DRVS_DEVICES ?? [],
     logLevel: settings.DRVS_LOG_LEVEL,
     command,
   };

@@ -17,6 +17,7 @@ export type Credential = z.infer<typeof Credential>;
  *     agent.json        the process that holds the folder
  *     drvms/            one folder per DRVM
  *     modules/          instrumented programs
+ *     devices.json      files of devices that containers own now, and whose they were before
  */
 export class DataFolder {
   private constructor(
@@ -48,6 +49,10 @@ export class DataFolder {
 
   get drvms(): string {
     return join(this.path, 'drvms');
+  }
+
+  get devices(): string {
+    return join(this.path, 'devices.json');
   }
 
   get modules(): string {

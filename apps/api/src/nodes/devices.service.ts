@@ -11,6 +11,7 @@ import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
 import { isId } from '../http/reference.js';
 import { requireDeviceQuota } from '../tenants/device-quota.js';
+import { DeviceChanges } from './device-changes.js';
 import type { DeviceQuery } from './inventory-request.js';
 
 const WITH_HOLDER = {
@@ -28,6 +29,7 @@ export class DevicesService {
     private readonly database: Database,
     private readonly audit: AuditService,
     private readonly events: EventsService,
+    private readonly changes: DeviceChanges,
   ) {}
 
   /** A department sees those that its own DRVMs hold. */
@@ -79,12 +81,12 @@ export class DevicesService {
     });
   }
 
-  /** Gives it to a DRVM that has a slice on the device's node. */
+  /** Gives it to a DRVM that has a slice on the device's node, also while it runs. */
   async attach(actor: Actor, drvmReference: string, reference: string): Promise<DeviceView> {
     requirePermission(actor, 'drvm:write');
     const { id } = await this.database.as(actor, (tx) => findDrvm(tx, drvmReference));
     try {
-      return await this.database.system(async (tx) => {
+      const given = await this.database.system(async (tx) => {
         const drvm = await findDrvm(tx, id);
         await tx.$queryRaw`SELECT 1 FROM tenant WHERE id = ${drvm.tenantId}::uuid FOR UPDATE`;
         const device = await requireDevice(tx, reference);
@@ -102,6 +104,8 @@ export class DevicesService {
         await this.#tell(tx, actor, 'device.attached', drvm, device, 'attached', 'to');
         return deviceViewOf(await requireDevice(tx, device.id));
       });
+      await this.changes.push(id, given.nodeId);
+      return given;
     } catch (error) {
       const state = sqlState(error);
       if (state !== UNIQUE_VIOLATION && state !== DEVICE_NOT_TO_BE_HAD) throw error;
@@ -116,7 +120,7 @@ export class DevicesService {
   async detach(actor: Actor, drvmReference: string, reference: string): Promise<DeviceView> {
     requirePermission(actor, 'drvm:write');
     const { id } = await this.database.as(actor, (tx) => findDrvm(tx, drvmReference));
-    return this.database.system(async (tx) => {
+    const taken = await this.database.system(async (tx) => {
       const drvm = await findDrvm(tx, id);
       const device = await requireDevice(tx, reference);
       const { count } = await tx.deviceAllocation.deleteMany({
@@ -130,6 +134,8 @@ export class DevicesService {
       await this.#tell(tx, actor, 'device.detached', drvm, device, 'detached', 'from');
       return deviceViewOf({ ...device, allocation: null, generation: device.generation + 1 });
     });
+    await this.changes.push(id, taken.nodeId);
+    return taken;
   }
 
   async #tell(

@@ -1,4 +1,6 @@
 import { Module } from '@nestjs/common';
+import { LinksModule } from '../agents/links.module.js';
+import { DeviceChanges } from './device-changes.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesService } from './devices.service.js';
 import { InventoryController } from './inventory.controller.js';
@@ -7,8 +9,9 @@ import { NodesController } from './nodes.controller.js';
 import { NodesService } from './nodes.service.js';
 
 @Module({
+  imports: [LinksModule],
   controllers: [NodesController, InventoryController, DevicesController],
-  providers: [NodesService, InventoryService, DevicesService],
+  providers: [NodesService, InventoryService, DevicesService, DeviceChanges],
   exports: [NodesService, InventoryService, DevicesService],
 })
 export class NodesModule {}

@@ -1,8 +1,13 @@
-import { type ContainerSpec, DrvsError, type ResourceAmounts } from '@drvs/contracts';
+import { type ContainerSpec, DrvsError, type GivenDevice, type ResourceAmounts } from '@drvs/contracts';
 import type { Prisma } from '../gen/client.js';
+
+/** Devices that one container can be told of. */
+const DEVICES_MOST = 64;
+const NAME_MOST = 64;
 
 export const WITH_SPEC = {
   slices: { include: { node: { select: { name: true } } }, orderBy: { index: 'asc' } },
+  devices: { include: { device: true }, orderBy: { id: 'asc' } },
 } satisfies Prisma.DrvmInclude;
 
 export type SpecifiedDrvm = Prisma.DrvmGetPayload<{ include: typeof WITH_SPEC }>;
@@ -26,6 +31,9 @@ export function specOf(drvm: SpecifiedDrvm, index: number, limits?: ResourceAmou
     home: drvm.homeIndex,
     homeEpoch: drvm.homeEpoch,
     limits: limits ?? heldOf(own),
+    devices: drvm.devices
+      .flatMap(({ nodeId, device }) => (nodeId === own.nodeId ? givenOf(device) : []))
+      .slice(0, DEVICES_MOST),
     peers: drvm.slices
       .filter(({ leaving, host, port }) => !leaving && host !== null && port !== null)
       .map((peer) => ({
@@ -38,6 +46,17 @@ export function specOf(drvm: SpecifiedDrvm, index: number, limits?: ResourceAmou
     authorityCertificate: drvm.authorityCertificate,
     certificate: own.certificate,
   };
+}
+
+/** Programs see devices with a file of their own on the host; others are given in the ledger alone. */
+function givenOf({ key, type, path, present }: SpecifiedDrvm['devices'][number]['device']): GivenDevice[] {
+  if (type !== 'character' || path === null || !present) return [];
+  const name = key
+    .replace(/^character:/, '')
+    .replace(/[^A-Za-z0-9._+-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, NAME_MOST);
+  return name === '' ? [] : [{ key, name, path }];
 }
 
 interface SliceAmounts {

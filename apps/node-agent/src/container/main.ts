@@ -42,7 +42,8 @@ function readFiles(): Files {
   const listen = argument(LISTEN_ARGUMENT);
   const colon = listen.lastIndexOf(':');
   return {
-    spec: ContainerSpec.parse(JSON.parse(readFileSync(folder.spec, 'utf8'))),
+    // Which devices it may open the agent says once it is up.
+    spec: { ...ContainerSpec.parse(JSON.parse(readFileSync(folder.spec, 'utf8'))), devices: [] },
     key: readFileSync(folder.key, 'utf8'),
     socket: folder.socket,
     data: folder.data,

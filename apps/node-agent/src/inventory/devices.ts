@@ -26,15 +26,35 @@ const PCI_CLASSES: Record<string, string> = {
   ff: 'unassigned',
 };
 
+/** A character device or FIFO that the host's administrator names. */
+export interface DeclaredDevice {
+  name: string;
+  path: string;
+}
+
 /**
- * The host's devices, from sysfs and /dev.
+ * The host's devices, from sysfs and /dev, and those that its administrator declares, as far as they are there.
  *
  * @param sys and `dev` are /sys and /dev but in tests.
  */
-export function discoverDevices(sys = '/sys', dev = '/dev'): Device[] {
-  return [blockDevices(sys, dev), pciDevices(sys), usbDevices(sys), characterDevices(sys, dev)].flatMap(
-    (devices) => devices.slice(0, DEVICES_MAX_PER_KIND),
+export function discoverDevices(
+  declared: readonly DeclaredDevice[] = [],
+  sys = '/sys',
+  dev = '/dev',
+): Device[] {
+  const named = declared.flatMap(declaredDevice);
+  const keys = new Set(named.map(({ id }) => id));
+  const found = [blockDevices(sys, dev), pciDevices(sys), usbDevices(sys), characterDevices(sys, dev), named];
+  return found.flatMap((devices) =>
+    devices.filter((device) => devices === named || !keys.has(device.id)).slice(0, DEVICES_MAX_PER_KIND),
   );
+}
+
+function declaredDevice({ name, path }: DeclaredDevice): Device[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat?.isCharacterDevice() && !stat?.isFIFO()) return [];
+  const traits = ['declared', ...(stat.isFIFO() ? ['fifo'] : [])];
+  return [{ id: `character:${name}`, kind: 'character', name, path, sizeBytes: null, traits }];
 }
 
 function blockDevices(sys: string, dev: string): Device[] {

@@ -2,7 +2,7 @@ import { statfsSync } from 'node:fs';
 import { arch, availableParallelism, cpus, hostname, platform, release, totalmem } from 'node:os';
 import { DrvsError, MIN_SLICE_MEMORY_MIB, type NodeInventory, type ResourceAmounts } from '@drvs/contracts';
 import type { AgentConfig } from '../config.js';
-import { discoverDevices } from './devices.js';
+import { type DeclaredDevice, discoverDevices } from './devices.js';
 import { discoverInterfaces } from './interfaces.js';
 import { listNames, readText } from './sysfs.js';
 
@@ -25,7 +25,7 @@ export interface HostFacts extends Omit<NodeInventory, 'offered' | 'enforcement'
 }
 
 /** @param dataFolder exists. */
-export function discoverHost(dataFolder: string): HostFacts {
+export function discoverHost(dataFolder: string, declared: readonly DeclaredDevice[] = []): HostFacts {
   const interfaces = discoverInterfaces();
   const notes: string[] = [];
   const speeds = interfaces.filter(({ name, state }) => name !== 'lo' && state === 'up');
@@ -51,7 +51,7 @@ export function discoverHost(dataFolder: string): HostFacts {
     },
     diskFreeGiB: Math.floor((disk.bavail * disk.bsize) / GIB),
     interfaces,
-    devices: discoverDevices(),
+    devices: discoverDevices(declared),
     traits: hostTraits(),
     notes,
   };

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -30,7 +31,7 @@ test('offering more than the host has is refused with the setting and both figur
   );
 });
 
-test('block, PCI, GPU, USB and serial devices are told apart, empty drawers left out', () => {
+test('block, PCI, GPU, USB, serial and declared devices are told apart, empty drawers left out', () => {
   const root = mkdtempSync(join(tmpdir(), 'drvs-sys-'));
   const put = (path: string, text: string) => {
     mkdirSync(dirname(join(root, path)), { recursive: true });
@@ -47,13 +48,20 @@ test('block, PCI, GPU, USB and serial devices are told apart, empty drawers left
   put('sys/bus/usb/devices/1-1/idVendor', '0951');
   put('sys/bus/usb/devices/1-1/product', 'Stick');
   put('sys/bus/usb/devices/1-1:1.0/bInterfaceClass', '08');
-  const devices = discoverDevices(join(root, 'sys'), join(root, 'dev'));
+  execFileSync('mkfifo', [join(root, 'sensor')]);
+  const declared = [
+    { name: 'sensor', path: join(root, 'sensor') },
+    { name: 'pulled', path: join(root, 'pulled') },
+    { name: 'file', path: join(root, 'sys/block/sda/size') },
+  ];
+  const devices = discoverDevices(declared, join(root, 'sys'), join(root, 'dev'));
   rmSync(root, { recursive: true });
   expect(devices.map(({ id, kind, name }) => [id, kind, name])).toEqual([
     ['block:sda', 'block', 'FAST DISK'],
     ['pci:0000:01:00.0', 'gpu', 'display 10de:1234'],
     ['pci:0000:02:00.0', 'pci', 'network :'],
     ['usb:1-1', 'usb', 'Stick'],
+    ['character:sensor', 'character', 'sensor'],
   ]);
   expect(devices[0]).toMatchObject({ sizeBytes: 1_048_576, traits: ['solid-state'] });
 });

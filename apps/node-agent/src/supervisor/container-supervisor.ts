@@ -15,6 +15,7 @@ import type { Cgroup, CgroupTree } from '../limits/cgroup-tree.js';
 import type { Log } from '../log.js';
 import type { Privileges } from '../namespaces/privileges.js';
 import { ContainerLink, type ContainerStatus, type LinkHooks } from './container-link.js';
+import type { DeviceAccess } from './device-access.js';
 import type { DrvmStore, Place, Runtime } from './drvm-store.js';
 import { bootId, findContainers, isAlive, type ProcessIdentity, readStat, signal } from './host-processes.js';
 import { CONTAINER_PIDS_MAX, containerCommand, describeIsolation } from './launch.js';
@@ -61,6 +62,7 @@ export interface SupervisorSettings {
   gate: StartGate;
   /** The container's program (container/main.js). */
   containerMain: string;
+  devices: DeviceAccess;
   log: Log;
   hooks: LinkHooks;
 }
@@ -319,7 +321,7 @@ export class ContainerSupervisor {
   async #update(running: Running, spec: ContainerSpec, place: Place): Promise<void> {
     if (!running.link || isDeepStrictEqual(running.applied, spec)) return;
     this.#limit(spec);
-    await running.link.peer.call('container.update', spec);
+    await this.#give(running.link, spec, place);
     running.applied = spec;
     running.isolation = this.#isolation(spec, place);
     this.#writeRuntime(running);
@@ -337,7 +339,7 @@ export class ContainerSupervisor {
         },
       );
     }
-    const give = (to: ContainerSpec) => link.peer.call('container.update', to);
+    const give = (to: ContainerSpec) => this.#give(link, to, place);
     if (spec.limits.memoryMiB < before.limits.memoryMiB) {
       await give(spec);
       try {
@@ -360,6 +362,14 @@ export class ContainerSupervisor {
     running.applied = spec;
     running.isolation = this.#isolation(spec, place);
     this.#writeRuntime(running);
+  }
+
+  /** With the devices that it can open; what it has no longer, it has closed when this returns. */
+  async #give(link: ContainerLink, spec: ContainerSpec, place: Place): Promise<void> {
+    const access = this.settings.devices;
+    const devices = access.grant(this.drvmId, spec.devices ?? [], this.#uid(place));
+    await link.peer.call('container.update', { ...spec, devices });
+    access.withdraw(this.drvmId, devices);
   }
 
   /** Control groups of version 2 would kill the container for what version 1 refuses; so this is asked first. */
@@ -618,7 +628,8 @@ export class ContainerSupervisor {
           startedAtMs: Date.now(),
           link: null,
           status: null,
-          applied: spec,
+          // Its devices are handed to it when it is up.
+          applied: spec.devices?.length ? null : spec,
           exit,
         };
       }
@@ -758,6 +769,7 @@ export class ContainerSupervisor {
     if (this.store.exists) {
       await this.#killStrays();
       this.store.clearRuntime();
+      this.settings.devices.withdraw(this.drvmId, []);
     }
     await this.#group()?.remove();
   }

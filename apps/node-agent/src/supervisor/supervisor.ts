@@ -133,6 +133,7 @@ export class Supervisor {
     const root = join(this.root, drvmId);
     if (!tree.isEmpty) await tree.group('drvms', drvmId).remove();
     for (const found of findContainers(root)) signal(found, 'SIGKILL');
+    this.settings.devices.withdraw(drvmId, []);
     await new DrvmStore(root, drvmId).remove();
   }
 
