@@ -132,6 +132,49 @@ async function pair(): Promise<{ low: Node; high: Node; link: Awaited<ReturnType
 }
 
 describe('the transport between containers', () => {
+  it('changes keys, certificates and the authority under traffic, and loses nothing', async () => {
+    const { low, high } = await pair();
+    const next = await makeAuthority('the next authority');
+    const both = `${authority.certificate}\n${next.certificate}`;
+    const newKeys = async (of: Node, index: number, by: TestAuthority, trust: string) =>
+      of.transport.rotate({ ...(await by.issue(containerName(DRVM, index))), authority: trust });
+    let sent = 0;
+    const traffic = async (isOver: () => boolean) => {
+      while (!isOver()) {
+        low.transport.sendIpc(1, Buffer.from(`${sent}`));
+        high.transport.sendIpc(0, Buffer.from(`${sent++}`));
+        await pause(1);
+      }
+    };
+    const steps = [
+      () => newKeys(low, 0, authority, both),
+      () => newKeys(high, 1, authority, both),
+      () => newKeys(low, 0, next, both),
+      () => newKeys(high, 1, next, both),
+      () => newKeys(low, 0, next, next.certificate),
+      () => newKeys(high, 1, next, next.certificate),
+    ];
+    let isDone = false;
+    const flow = traffic(() => isDone);
+    for (const step of steps) {
+      const before = sent;
+      await step();
+      await until(() => sent > before + 20, 'traffic between two steps');
+    }
+    // Who has a certificate of the former authority is not let in any more.
+    const former = await node(2);
+    low.transport.setPeers([peer(1, high.transport.port), peer(2, former.transport.port)]);
+    former.transport.setPeers([peer(0, low.transport.port)]);
+    await pause(100);
+    isDone = true;
+    await flow;
+    expect(former.log).toEqual([]);
+    await until(() => low.log.length > sent && high.log.length > sent, 'all frames');
+    const numbers = Array.from({ length: sent }, (_, i) => i);
+    expect(high.log).toEqual(['up 0 run-0', ...numbers.map((i) => `0:${i}`)]);
+    expect(low.log).toEqual(['up 1 run-1', ...numbers.map((i) => `1:${i}`)]);
+  });
+
   it('carries frames both ways, in order, and says who is up', async () => {
     const { low, high } = await pair();
     for (let i = 0; i < 500; i++) {

@@ -231,7 +231,7 @@ export class MolContainer {
     }
     transport.events = {
       ipc: (peer, frame) => this.#ipc.deliver(peer, frame),
-      peerUp: (peer, incarnation) => this.#peerUp(peer, incarnation),
+      peerUp: (peer, incarnation, version) => this.#peerUp(peer, incarnation, version),
       peerLost: (peer, reason) => this.#peerLost(peer, reason),
       control: (peer, rpc) => this.#serve(peer, rpc),
     };
@@ -613,9 +613,9 @@ export class MolContainer {
     this.#moves.serve(peer, rpc);
   }
 
-  #peerUp(peer: number, incarnation: string): void {
+  #peerUp(peer: number, incarnation: string, version: number): void {
     this.#incarnations.set(peer, incarnation);
-    this.#ipc.peerUp(peer);
+    this.#ipc.peerUp(peer, version);
     if (peer === this.#homeIndex) this.#devices.announce();
     if (this.#seat !== null) {
       this.#seat.home.nodeBack(peer);

@@ -20,6 +20,7 @@ test('the links of a container keep to the network rate of its spec, from the st
     port: 0,
     async start() {},
     setPeers() {},
+    rotate() {},
     sendIpc: () => false,
     control: () => undefined,
     isUp: () => false,

@@ -1,6 +1,6 @@
 import type { Endpoint } from './endpoint.js';
-import { EAGAIN, EDEADSRCDST, EMIGRATE, OK, SUSPENDED } from './errors.js';
-import { FrameKind, makeFrame, sequenceOf, sourceOf, targetOf } from './frame.js';
+import { EAGAIN, EDEADSRCDST, EMIGRATE, ENOSYS, OK, SUSPENDED } from './errors.js';
+import { COMPLETE_CALLS_SINCE, FrameKind, makeFrame, sequenceOf, sourceOf, targetOf } from './frame.js';
 import { type LocalProcess, NO_BYTES } from './local-process.js';
 import type { Parts } from './parts.js';
 import { NOTHING } from './rendezvous.js';
@@ -39,6 +39,7 @@ export class BindWaits {
     caller.sentTo = place;
     if (place === index) return this.#keep(endpoint, callTarget, sequence);
     if (!places.up.has(place)) return EDEADSRCDST;
+    if (!places.speaks(place, COMPLETE_CALLS_SINCE)) return ENOSYS;
     places.emit(place, makeFrame(FrameKind.AwaitBind, 0, endpoint, callTarget, sequence, epoch, 0, 0, 0));
     return SUSPENDED;
   }

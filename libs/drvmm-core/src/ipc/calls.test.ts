@@ -6,6 +6,7 @@ import {
   ECALLDENIED,
   EDEADSRCDST,
   ELOCKED,
+  ENOSYS,
   ENOTREADY,
   type Endpoint,
   ETIMEDOUT,
@@ -390,5 +391,33 @@ describe('privileges', () => {
     expect(kernel.sendrec(DS, SYSTASK(0), message(0x61b))).toBe(ECALLDENIED);
     expect(kernel.send(DS, SYSTASK(0), message(0x61b))).toBe(ECALLDENIED);
     expect(kernel.sendrec(user(40), SYSTASK(0), message(0x61a))).toBe(ECALLDENIED);
+  });
+});
+
+describe('a container of an earlier release', () => {
+  it('is asked for nothing that it would not understand', () => {
+    const cluster = new Cluster(2);
+    const [home, away] = cluster.kernels as [IpcKernel, IpcKernel];
+    home.peerUp(1, 1);
+    away.peerUp(0, 1);
+    const refused: number[] = [];
+    home.bind(
+      PM,
+      'server',
+      {
+        onMessage(self, request) {
+          refused.push(home.relay(self, request.source, VFS, request));
+          home.reply(self, request.source, request);
+        },
+      },
+      SERVER_PRIVILEGES,
+    );
+    const [a, b] = [cluster.guest(1, 40), cluster.guest(0, 41)];
+    expect(away.sendrec(a.endpoint, PM, message(5))).toBe(SUSPENDED);
+    cluster.settle();
+    expect([a.owner.ends, refused]).toEqual([[[OK, 5, PM, '']], [ENOSYS]]);
+    expect(away.wait4bind(a.endpoint, user(50))).toBe(ENOSYS);
+    expect(home.trySend(b.endpoint, a.endpoint, message(1))).toBe(ENOSYS);
+    expect(home.send(b.endpoint, a.endpoint, message(1))).toBe(SUSPENDED);
   });
 });

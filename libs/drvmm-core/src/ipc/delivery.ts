@@ -15,6 +15,7 @@ import {
   readInt,
   readMessage,
   readUnsigned,
+  ridingIn,
   sequenceOf,
   sourceOf,
   targetOf,
@@ -238,10 +239,10 @@ export class Delivery {
           const message = new Message();
           readMessage(frame, message);
           const to = message.words[0] as Endpoint;
-          this.#parts.rendezvous.relay(target, to, message, frame.subarray(MESSAGE_END));
+          this.#parts.rendezvous.relay(target, to, message, ridingIn(frame));
         } else {
           readMessage(frame, target.inbox);
-          this.#parts.rendezvous.complete(target, OK, source, target.inbox, frame.subarray(MESSAGE_END));
+          this.#parts.rendezvous.complete(target, OK, source, target.inbox, ridingIn(frame));
         }
         return;
       case FrameKind.Notify:
@@ -274,7 +275,7 @@ export class Delivery {
   #takeSend(peer: number, frame: Uint8Array, target: LocalProcess, source: Endpoint, sequence: number): void {
     const flags = frame[1]!;
     const expectsReply = (flags & EXPECTS_REPLY) !== 0;
-    const data = frame.length === MESSAGE_END ? NO_BYTES : frame.subarray(MESSAGE_END);
+    const data = ridingIn(frame);
     if ((flags & POST) !== 0) {
       const message = new Message();
       readMessage(frame, message);

@@ -10,6 +10,8 @@ import { MESSAGE_BYTES, type Message } from './message.js';
  * Version and integrity are the transport's business.
  */
 export const HEADER_BYTES = 32;
+/** Version 2 of the protocol brought Relay, AwaitBind and NONBLOCKING: a kernel of version 1 would not understand them. */
+export const COMPLETE_CALLS_SINCE = 2;
 export const MESSAGE_END = HEADER_BYTES + MESSAGE_BYTES;
 
 export enum FrameKind {
@@ -62,6 +64,21 @@ export const COPY_MAGIC = 8;
 /** Bytes of the largest legal frame: a copied chunk, or a message with all that may ride. */
 export const MAX_IPC_FRAME_BYTES = MESSAGE_END + 65_536;
 
+/** Left free in the buffer before a large frame, so that the transport puts its own header there and copies nothing. */
+export const FRAME_ROOM_BYTES = 16;
+const LARGE_BYTES = 16_384;
+
+function allocateFrame(bytes: number): Buffer {
+  if (bytes < LARGE_BYTES) return Buffer.allocUnsafe(bytes);
+  return Buffer.allocUnsafeSlow(FRAME_ROOM_BYTES + bytes).subarray(FRAME_ROOM_BYTES);
+}
+
+/** What rides with the message of the frame. No allocation when it is nothing. */
+export const ridingIn = (frame: Uint8Array): Uint8Array =>
+  frame.length === MESSAGE_END ? NO_BYTES : frame.subarray(MESSAGE_END);
+
+const NO_BYTES = new Uint8Array(0);
+
 /** Writes a header into a new frame of HEADER_BYTES + `extra`. One allocation. */
 export function makeFrame(
   kind: FrameKind,
@@ -75,7 +92,7 @@ export function makeFrame(
   c: number,
   extra = 0,
 ): Uint8Array {
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + extra);
+  const frame = allocateFrame(HEADER_BYTES + extra);
   frame[0] = kind;
   frame[1] = flags;
   frame[2] = 0;

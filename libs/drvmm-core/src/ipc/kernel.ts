@@ -24,13 +24,22 @@ import {
   EINVAL,
   ELOCKED,
   EMIGRATE,
+  ENOSYS,
   ENOTREADY,
   ETIMEDOUT,
   ETRAPDENIED,
   OK,
   SUSPENDED,
 } from './errors.js';
-import { FrameKind, HEADER_BYTES, makeFrame, makeMessageFrame, POST, writeWord } from './frame.js';
+import {
+  COMPLETE_CALLS_SINCE,
+  FrameKind,
+  HEADER_BYTES,
+  makeFrame,
+  makeMessageFrame,
+  POST,
+  writeWord,
+} from './frame.js';
 import { Grants } from './grants.js';
 import { HomeChange } from './home-change.js';
 import { CallKind, LocalProcess, NO_BYTES, Phase } from './local-process.js';
@@ -517,6 +526,7 @@ export class IpcKernel {
   /**
    * Hands the request of `caller`, which waits for `from`, on to another server or task: the answer goes straight from
    * there to the caller, and `from` owes it nothing any more. Never waits. Servers alone may. ELOCKED: handed on too often.
+   * ENOSYS: the caller's container is of a release that cannot; answer the request yourself.
    */
   relay(
     from: Endpoint,
@@ -544,6 +554,8 @@ export class IpcKernel {
     const sequence = server.owed.get(caller);
     if (sequence === undefined) return this.#parts.places.isKnown(caller) ? ENOTREADY : EDEADSRCDST;
     if (waiter !== undefined && !awaitsReply(waiter, from, sequence)) return ENOTREADY;
+    const place = waiter === undefined ? this.#parts.places.locate(caller) : undefined;
+    if (place !== undefined && !this.#parts.places.speaks(place, COMPLETE_CALLS_SINCE)) return ENOSYS;
     server.owed.delete(caller);
     if (waiter !== undefined && !waiter.isExtracted) {
       this.#parts.rendezvous.relay(waiter, to, message, data);
@@ -670,8 +682,9 @@ export class IpcKernel {
     this.#parts.delivery.deliver(peer, frame);
   }
 
-  peerUp(peer: number): void {
-    this.#parts.losses.peerUp(peer);
+  /** `version`: of the protocol, as the transport says; calls that a kernel there does not know give ENOSYS. */
+  peerUp(peer: number, version = COMPLETE_CALLS_SINCE): void {
+    this.#parts.losses.peerUp(peer, version);
   }
 
   isUp(peer: number): boolean {

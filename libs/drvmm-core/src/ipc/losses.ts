@@ -16,8 +16,9 @@ export class Losses {
     this.#parts = parts;
   }
 
-  peerUp(peer: number): void {
+  peerUp(peer: number, version: number): void {
     if (this.#parts.places.up.has(peer)) this.peerLost(peer);
+    this.#parts.places.versions.set(peer, version);
     this.#parts.places.up.add(peer);
   }
 
@@ -27,6 +28,7 @@ export class Losses {
 
   peerLost(peer: number): void {
     if (!this.#parts.places.up.delete(peer)) return;
+    this.#parts.places.versions.delete(peer);
     this.#parts.homeChange.peerLost(peer);
     for (const [source, parked] of this.#parts.places.parkedIn) {
       const rest = parked.filter((p) => p.peer !== peer);

@@ -37,6 +37,8 @@ interface ParkedIn {
 export class Places {
   readonly directory: Directory;
   readonly up = new Set<number>();
+  /** What version of the protocol the kernels that are up understand. */
+  readonly versions = new Map<number, number>();
   readonly parkedOut = new Map<number, ParkedOut[]>();
   readonly parkedIn = new Map<number, ParkedIn[]>();
   readonly asked = new Set<number>();
@@ -69,6 +71,11 @@ export class Places {
 
   isKnown(endpoint: number): boolean {
     return this.#parts.table.find(endpoint) !== undefined || this.directory.indexOf(endpoint) !== undefined;
+  }
+
+  /** The kernel of `peer` understands the frames of this version. */
+  speaks(peer: number, version: number): boolean {
+    return (this.versions.get(peer) ?? 0) >= version;
   }
 
   mayAskHome(): boolean {

@@ -1,7 +1,18 @@
 import { isDeadlock } from './deadlock.js';
 import { ANY, type Endpoint, isSystemEndpoint } from './endpoint.js';
-import { EAGAIN, EDEADSRCDST, ELOCKED, EMIGRATE, ENOTBIND, ENOTREADY, OK, SUSPENDED } from './errors.js';
 import {
+  EAGAIN,
+  EDEADSRCDST,
+  ELOCKED,
+  EMIGRATE,
+  ENOSYS,
+  ENOTBIND,
+  ENOTREADY,
+  OK,
+  SUSPENDED,
+} from './errors.js';
+import {
+  COMPLETE_CALLS_SINCE,
   EXPECTS_REPLY,
   FrameKind,
   kindOf,
@@ -79,6 +90,12 @@ export class Rendezvous {
     const target = this.#parts.table.find(to);
     const expectsReply = caller.callKind === CallKind.Sendrec;
     if (target === undefined) {
+      if (caller.callKind === CallKind.TrySend) {
+        const { directory, up } = this.#parts.places;
+        const at = directory.indexOf(to);
+        if (at !== undefined && up.has(at) && !this.#parts.places.speaks(at, COMPLETE_CALLS_SINCE))
+          return ENOSYS;
+      }
       const flags = expectsReply ? EXPECTS_REPLY : caller.callKind === CallKind.TrySend ? NONBLOCKING : 0;
       const { endpoint, sequence, epoch, callMessage, callData } = caller;
       const frame = makeMessageFrame(

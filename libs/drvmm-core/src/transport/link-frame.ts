@@ -1,4 +1,4 @@
-import { MAX_IPC_FRAME_BYTES } from '../ipc/frame.js';
+import { FRAME_ROOM_BYTES, MAX_IPC_FRAME_BYTES, readUnsigned, writeWord } from '../ipc/frame.js';
 
 /**
  * What passes over a link, little-endian:
@@ -7,8 +7,9 @@ import { MAX_IPC_FRAME_BYTES } from '../ipc/frame.js';
  *
  * Sequences count the frames of a lane from 1, modulo 2^32; ack is the last one received of the same lane.
  */
-export const LINK_HEADER_BYTES = 16;
+export const LINK_HEADER_BYTES = FRAME_ROOM_BYTES;
 const MAGIC = 0xd5;
+/** Of this form of frames. What may be said in them is agreed upon in the greeting (LinkSession). */
 const VERSION = 1;
 
 export enum LinkKind {
@@ -25,6 +26,8 @@ export enum LinkKind {
   Pong = 7,
   /** The sender ends; body: why, UTF-8. */
   Goodbye = 8,
+  /** The sender has a new certificate: dial it anew. From version 2 of the protocol on. */
+  Renew = 9,
 }
 
 /** A control slice that begins a frame (its body starts with the frame's length, u32), and one that ends it. */
@@ -42,6 +45,7 @@ const BODY_LIMITS: Readonly<Record<LinkKind, number>> = {
   [LinkKind.Ping]: 0,
   [LinkKind.Pong]: 0,
   [LinkKind.Goodbye]: 1_024,
+  [LinkKind.Renew]: 0,
 };
 
 export class LinkGarbage extends Error {
@@ -64,9 +68,14 @@ export function writeLinkHeader(
   into[at + 1] = (VERSION << 4) | kind;
   into[at + 2] = flags;
   into[at + 3] = 0;
-  into.writeUInt32LE(length, at + 4);
-  into.writeUInt32LE(sequence >>> 0, at + 8);
-  into.writeUInt32LE(ack >>> 0, at + 12);
+  writeWord(into, at + 4, length);
+  writeWord(into, at + 8, sequence);
+  writeWord(into, at + 12, ack);
+}
+
+/** Another acknowledgement in a header that is written. */
+export function writeAck(into: Buffer, at: number, ack: number): void {
+  writeWord(into, at + 12, ack);
 }
 
 export type LinkFrameTaker = (
@@ -151,8 +160,8 @@ export class LinkParser {
     this.take(
       buffer[at + 1]! & 15,
       buffer[at + 2]!,
-      buffer.readUInt32LE(at + 8),
-      buffer.readUInt32LE(at + 12),
+      readUnsigned(buffer, at + 8),
+      readUnsigned(buffer, at + 12),
       buffer.subarray(at + LINK_HEADER_BYTES, at + total),
     );
   }
@@ -164,7 +173,7 @@ function frameBytes(buffer: Buffer, at: number): number {
   if (second >> 4 !== VERSION) throw new LinkGarbage(`version ${second >> 4}, this is version ${VERSION}`);
   const limit = BODY_LIMITS[(second & 15) as LinkKind];
   if (limit === undefined) throw new LinkGarbage(`frame of kind ${second & 15}`);
-  const length = buffer.readUInt32LE(at + 4);
+  const length = readUnsigned(buffer, at + 4);
   if (length > limit) throw new LinkGarbage(`${LinkKind[second & 15]} of ${length} bytes`);
   return LINK_HEADER_BYTES + length;
 }

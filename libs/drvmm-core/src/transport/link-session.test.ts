@@ -80,6 +80,7 @@ class End {
         ipc: (frame) => this.took('ipc', frame),
         control: (frame) => this.took('control', frame),
         drained() {},
+        renew() {},
       },
     });
   }
@@ -240,5 +241,64 @@ describe('a session over connections that break', () => {
       a.session.receive(bytes, 1);
       expect(a.isUp).toBe(false);
     }
+  });
+});
+
+describe('two releases on one link', () => {
+  /** What a pair says when it is joined, by what each speaks. */
+  function join(...speaks: [first?: [number, number], second?: [number, number]]): string[][] {
+    const said: string[][] = [[], []];
+    const wires: Buffer[][] = [[], []];
+    const sessions = [0, 1].map((index): LinkSession => {
+      const session: LinkSession = new LinkSession({
+        index,
+        peerIndex: 1 - index,
+        incarnation: 'run',
+        lostAfterMs: LOST_AFTER_MS,
+        speaks: speaks[index],
+        newSessionId: () => `session of ${index}`,
+        port: {
+          write: (bytes) => wires[index]!.push(bytes) > 0,
+          disconnect: (reason) => said[index]!.push(reason),
+          wantsFlush: () => session.flush(),
+          room: () => Number.POSITIVE_INFINITY,
+          up: (_incarnation, version) => said[index]!.push(`version ${version}`),
+          lost: (reason) => said[index]!.push(`lost: ${reason}`),
+          renew: () => said[index]!.push('renew'),
+          ipc() {},
+          control() {},
+          drained() {},
+        },
+      });
+      return session;
+    });
+    for (const session of sessions) session.connected(0);
+    for (let round = 0; round < 4; round++) {
+      for (const index of [0, 1]) {
+        for (const bytes of wires[index]!.splice(0)) sessions[1 - index]!.receive(Buffer.from(bytes), round);
+      }
+    }
+    if (sessions[0]!.askRenewal()) said[0]!.push('asked');
+    for (const bytes of wires[0]!.splice(0)) sessions[1]!.receive(Buffer.from(bytes), 5);
+    return said;
+  }
+
+  it('speak the greatest version that both know, and ask for nothing beyond it', () => {
+    expect(join()).toEqual([
+      ['version 2', 'asked'],
+      ['version 2', 'renew'],
+    ]);
+    expect(join([1, 1], undefined)).toEqual([['version 1'], ['version 1']]);
+    expect(join([1, 5], [2, 3])).toEqual([
+      ['version 3', 'asked'],
+      ['version 3', 'renew'],
+    ]);
+  });
+
+  it('part with a reason where they have no version in common', () => {
+    const [first, second] = join([1, 2], [3, 4]);
+    expect(first!.join()).toContain('it speaks versions 3 to 4 of the protocol, the other 1 to 2');
+    expect(second!.join()).toContain('1 to 2');
+    expect([...first!, ...second!].some((line) => line.startsWith('version'))).toBe(false);
   });
 });

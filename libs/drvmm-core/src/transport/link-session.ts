@@ -1,4 +1,5 @@
 import { MAX_FRAME_BYTES } from '@drvs/contracts';
+import { Lane } from './lane.js';
 import {
   LINK_HEADER_BYTES,
   LinkGarbage,
@@ -19,11 +20,15 @@ const IPC_LIMIT_BYTES = 128 * 1024 * 1024;
 const CONTROL_LIMIT_BYTES = 1024 * 1024 * 1024;
 /** Slices on their way at a time: enough to fill the link, little enough to be let pass by lane ipc. */
 const CONTROL_WINDOW_BYTES = 2 * 1024 * 1024;
-/** Received frames or bytes after which an acknowledgement goes out on its own. */
-const ACK_AFTER_FRAMES = 128;
-const ACK_AFTER_BYTES = 256 * 1024;
 /** Frames of a tick are written in pieces of about this size. */
 const WRITE_BYTES = 256 * 1024;
+
+/**
+ * Versions of what containers say to each other, so that two releases of one DRVM can live together while it is upgraded:
+ * the greater of a release is spoken where both know it. 2: Renew; Relay, AwaitBind and non-blocking sends of IPC.
+ */
+export const LINK_VERSIONS: readonly [least: number, most: number] = [1, 2];
+const RENEWAL_SINCE = 2;
 
 /** What the session asks of its shell. None of it may call the session back at once, besides sendIpc and sendControl. */
 export interface LinkPort {
@@ -35,7 +40,10 @@ export interface LinkPort {
   wantsFlush(): void;
   /** Bytes of frames that may be written now, infinite without a limit. 0: none; the port calls session.flush() later. */
   room(): number;
-  up(incarnation: string): void;
+  /** `version`: of the protocol, the greatest that both speak. */
+  up(incarnation: string, version: number): void;
+  /** The peer has a new certificate, and wants a new connection: one that proves it. */
+  renew(): void;
   lost(reason: string): void;
   ipc(frame: Uint8Array): void;
   control(frame: Uint8Array): void;
@@ -47,6 +55,8 @@ export interface LinkSessionOptions {
   readonly peerIndex: number;
   readonly incarnation: string;
   readonly lostAfterMs: number;
+  /** Versions of the protocol that this side understands. Default LINK_VERSIONS. */
+  readonly speaks?: readonly [least: number, most: number];
   /** Random, never given twice. */
   newSessionId(): string;
   readonly port: LinkPort;
@@ -60,88 +70,9 @@ interface Hello {
   yours: string | null;
   /** Last sequences received of the lanes, in that session. */
   received: [ipc: number, control: number];
+  /** Versions of the protocol; not said by the first. */
+  speaks?: [least: number, most: number];
 }
-
-/** a - b of sequences modulo 2^32. */
-const distance = (a: number, b: number): number => (a - b) | 0;
-
-/** One direction each of an ordered, acknowledged stream of frames. */
-class Lane {
-  /** Frames from acked + 1 on; the first `#head` places are used up. */
-  #frames: { body: Uint8Array; flags: number }[] = [];
-  #head = 0;
-  /** Of #frames, how many have been written to the present connection. */
-  #written = 0;
-  acked = 0;
-  received = 0;
-  bytes = 0;
-  unreportedFrames = 0;
-  unreportedBytes = 0;
-
-  push(body: Uint8Array, flags: number): void {
-    this.#frames.push({ body, flags });
-    this.bytes += body.length;
-  }
-
-  get hasUnwritten(): boolean {
-    return this.#head + this.#written < this.#frames.length;
-  }
-
-  /** The next frame to write, with its sequence. */
-  next(): { body: Uint8Array; flags: number; sequence: number } {
-    const { body, flags } = this.#frames[this.#head + this.#written]!;
-    this.#written++;
-    return { body, flags, sequence: (this.acked + this.#written) >>> 0 };
-  }
-
-  /** @throws LinkGarbage when never sent. */
-  acknowledge(sequence: number): void {
-    const count = distance(sequence, this.acked);
-    if (count <= 0) return;
-    if (count > this.#written) throw new LinkGarbage(`acknowledgement of ${sequence}, which was never sent`);
-    for (let i = 0; i < count; i++) {
-      const at = this.#head + i;
-      this.bytes -= this.#frames[at]!.body.length;
-      this.#frames[at] = NO_FRAME;
-    }
-    this.#head += count;
-    this.#written -= count;
-    this.acked = sequence;
-    if (this.#head > 1024 && this.#head * 2 > this.#frames.length) {
-      this.#frames = this.#frames.slice(this.#head);
-      this.#head = 0;
-    }
-  }
-
-  /** On a new connection of the same session: what the peer has stays sent, the rest is written again. */
-  resume(peerHas: number): void {
-    this.#written = this.#frames.length - this.#head;
-    this.acknowledge(peerHas);
-    this.#written = 0;
-  }
-
-  /** True when the frame is the next one; false for one received before. @throws LinkGarbage on a gap. */
-  accept(sequence: number, bytes: number): boolean {
-    const ahead = distance(sequence, this.received);
-    if (ahead <= 0) return false;
-    if (ahead > 1) throw new LinkGarbage(`frame ${sequence} after ${this.received}`);
-    this.received = sequence;
-    this.unreportedFrames++;
-    this.unreportedBytes += bytes;
-    return true;
-  }
-
-  get mustReport(): boolean {
-    return this.unreportedFrames >= ACK_AFTER_FRAMES || this.unreportedBytes >= ACK_AFTER_BYTES;
-  }
-
-  reported(): void {
-    this.unreportedFrames = 0;
-    this.unreportedBytes = 0;
-  }
-}
-
-const NO_FRAME = { body: new Uint8Array(0), flags: 0 };
 
 enum Connection {
   None,
@@ -169,12 +100,14 @@ export class LinkSession {
   readonly #options: LinkSessionOptions;
   readonly #port: LinkPort;
   readonly #parser: LinkParser;
+  readonly #speaks: readonly [least: number, most: number];
   #connection = Connection.None;
   #session: string;
   #peer: { session: string; incarnation: string } | null = null;
   #isUp = false;
-  #ipc = new Lane();
-  #control = new Lane();
+  #ipc = new Lane(LinkKind.Ipc);
+  #control = new Lane(LinkKind.Control);
+  #version = 1;
   #isCongested = false;
   /** The connection takes no more bulk for now. */
   #isFull = false;
@@ -192,6 +125,7 @@ export class LinkSession {
     this.#options = options;
     this.#port = options.port;
     this.#session = options.newSessionId();
+    this.#speaks = options.speaks ?? LINK_VERSIONS;
     this.#parser = new LinkParser((kind, flags, sequence, ack, body) =>
       this.#take(kind, flags, sequence, ack, body),
     );
@@ -222,6 +156,7 @@ export class LinkSession {
       session: this.#session,
       yours: this.#peer?.session ?? null,
       received: [this.#ipc.received, this.#control.received],
+      speaks: [...this.#speaks],
     };
     this.#writeAlone(LinkKind.Hello, Buffer.from(JSON.stringify(hello)));
   }
@@ -323,12 +258,12 @@ export class LinkSession {
     while (this.#ipc.hasUnwritten) {
       const room = this.#port.room();
       if (room === 0) return;
-      this.#writeBatch(this.#ipc, LinkKind.Ipc, room);
+      this.#write(this.#ipc.next(Math.min(WRITE_BYTES, room)));
     }
     while (!this.#isFull && this.#slice()) {
       const room = this.#port.room();
       if (room === 0) return;
-      this.#writeBatch(this.#control, LinkKind.Control, room);
+      this.#write(this.#control.next(Math.min(WRITE_BYTES, room)));
     }
   }
 
@@ -340,41 +275,18 @@ export class LinkSession {
       const { frame } = next;
       const end = Math.min(next.at + SLICE_BYTES, frame.length);
       let flags = end === frame.length ? SLICE_LAST : 0;
-      let body: Uint8Array = frame.subarray(next.at, end);
+      const body = frame.subarray(next.at, end);
       if (next.at === 0) {
         flags |= SLICE_FIRST;
-        const first = Buffer.allocUnsafe(4 + body.length);
-        first.writeUInt32LE(frame.length, 0);
-        first.set(body, 4);
-        body = first;
+        lane.push(body, flags, frame.length);
+      } else {
+        lane.push(body, flags);
       }
-      lane.push(body, flags);
       this.#toSliceBytes -= end - next.at;
       next.at = end;
       if (end === frame.length) this.#toSlice.shift();
     }
     return lane.hasUnwritten;
-  }
-
-  /** One write of about WRITE_BYTES or `room` at most, and one frame at least: headers and bodies copied together once. */
-  #writeBatch(lane: Lane, kind: LinkKind, room: number): void {
-    const most = Math.min(WRITE_BYTES, room);
-    const batch: { body: Uint8Array; flags: number; sequence: number }[] = [];
-    let total = 0;
-    while (lane.hasUnwritten && total < most) {
-      const next = lane.next();
-      batch.push(next);
-      total += LINK_HEADER_BYTES + next.body.length;
-    }
-    const bytes = Buffer.allocUnsafe(total);
-    let at = 0;
-    for (const { body, flags, sequence } of batch) {
-      writeLinkHeader(bytes, at, kind, flags, body.length, sequence, lane.received);
-      bytes.set(body, at + LINK_HEADER_BYTES);
-      at += LINK_HEADER_BYTES + body.length;
-    }
-    lane.reported();
-    this.#write(bytes);
   }
 
   #writeAck(): void {
@@ -436,6 +348,9 @@ export class LinkSession {
       case LinkKind.Ping:
         this.#mustPong = true;
         return;
+      case LinkKind.Renew:
+        this.#port.renew();
+        return;
       default:
         return;
     }
@@ -479,7 +394,15 @@ export class LinkSession {
     if (hello.index !== this.#options.peerIndex) {
       throw new LinkGarbage(`container ${hello.index} speaks where ${this.#options.peerIndex} should`);
     }
-    const resumes = hello.yours === this.#session && hello.session === this.#peer?.session;
+    const [least, most] = hello.speaks ?? [1, 1];
+    const version = Math.min(most, this.#speaks[1]);
+    if (version < Math.max(least, this.#speaks[0])) {
+      const reason = `it speaks versions ${least} to ${most} of the protocol, the other ${this.#speaks.join(' to ')}`;
+      this.#writeAlone(LinkKind.Goodbye, Buffer.from(reason));
+      throw new LinkGarbage(reason);
+    }
+    const resumes =
+      version === this.#version && hello.yours === this.#session && hello.session === this.#peer?.session;
     if (resumes) {
       this.#ipc.resume(hello.received[0]);
       this.#control.resume(hello.received[1]);
@@ -490,6 +413,7 @@ export class LinkSession {
           : 'it had given up the session';
       this.#end(reason);
       this.#peer = { session: hello.session, incarnation: hello.incarnation };
+      this.#version = version;
     }
     this.#connection = Connection.Adopted;
     this.#writeAlone(LinkKind.Welcome, EMPTY);
@@ -500,7 +424,7 @@ export class LinkSession {
     this.#connection = Connection.Open;
     if (!this.#isUp) {
       this.#isUp = true;
-      this.#port.up(this.#peer!.incarnation);
+      this.#port.up(this.#peer!.incarnation, this.#version);
     }
     this.#port.wantsFlush();
   }
@@ -516,6 +440,13 @@ export class LinkSession {
     if (isConnected) this.#port.disconnect(reason);
   }
 
+  /** Asks the peer to dial anew. False: it cannot be asked now, or is too old to understand. */
+  askRenewal(): boolean {
+    if (this.#connection !== Connection.Open || this.#version < RENEWAL_SINCE) return false;
+    this.#writeAlone(LinkKind.Renew, EMPTY);
+    return true;
+  }
+
   /** As lose, telling the peer. */
   goodbye(reason: string): void {
     if (this.#connection === Connection.Open) {
@@ -529,8 +460,8 @@ export class LinkSession {
     const wasUp = this.#isUp;
     this.#isUp = false;
     this.#peer = null;
-    this.#ipc = new Lane();
-    this.#control = new Lane();
+    this.#ipc = new Lane(LinkKind.Ipc);
+    this.#control = new Lane(LinkKind.Control);
     this.#toSlice = [];
     this.#toSliceBytes = 0;
     this.#assembly = null;
@@ -551,6 +482,8 @@ function parseHello(body: Uint8Array): Hello {
   const hello = parsed as Partial<Hello> | null;
   const isSequence = (value: unknown): value is number =>
     typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+  const isRange = (value: unknown): boolean =>
+    value === undefined || (Array.isArray(value) && value.length === 2 && value.every(isSequence));
   if (
     typeof hello !== 'object' ||
     hello === null ||
@@ -560,7 +493,8 @@ function parseHello(body: Uint8Array): Hello {
     !(hello.yours === null || typeof hello.yours === 'string') ||
     !Array.isArray(hello.received) ||
     hello.received.length !== 2 ||
-    !hello.received.every(isSequence)
+    !hello.received.every(isSequence) ||
+    !isRange(hello.speaks)
   ) {
     throw new LinkGarbage('a greeting that is not one');
   }

@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { type ContainerPeer, DrvsError, type FramePipe, RpcPeer } from '@drvs/contracts';
 import { LinkSession } from './link-session.js';
 import { type SendCounters, SendGate } from './send-gate.js';
-import type { Transport, TransportEvents, TransportOptions } from './transport.js';
+import type { Transport, TransportEvents, TransportIdentity, TransportOptions } from './transport.js';
 
 const DEFAULT_LOST_AFTER_MS = 6_000;
 /** Between attempts to reach a peer: this, doubled each time up to the second. */
@@ -15,6 +15,9 @@ const LAST_RETRY_MS = 1_000;
 const HANDSHAKE_MS = 5_000;
 /** Connections at a time, known or not: one per container of a DRVM and some that are on their way. */
 const MAX_CONNECTIONS = 4_096;
+
+/** A connection whose certificates were replaced goes on for this long, if it is not replaced before. */
+export const ROTATION_GRACE_MS = 30_000;
 
 /** Said to a peer that was taken out of the DRVM. */
 export const LEFT_DRVM = 'left the DRVM';
@@ -31,6 +34,10 @@ class Peer {
   retryMs = FIRST_RETRY_MS;
   retryTimer: NodeJS.Timeout | null = null;
   isFlushDue = false;
+  /** A second connection is being made, to take the place of the present one. */
+  isRenewing = false;
+  /** Of the identity that the present connection was made under. */
+  generation = 0;
   rpc: RpcPeer | null = null;
   pipe: ControlPipe | null = null;
 
@@ -64,6 +71,9 @@ class TlsTransport implements Transport {
   events: TransportEvents = { ipc() {}, peerUp() {}, peerLost() {}, control() {} };
   readonly #options: TransportOptions;
   readonly #lostAfterMs: number;
+  #identity: TransportIdentity;
+  #generation = 0;
+  #rotatedMs = Number.NEGATIVE_INFINITY;
   readonly #peers = new Map<number, Peer>();
   readonly #unproved = new Set<TLSSocket>();
   /** The DRVM's containers as last told. One that is not (or no longer) among them is not let in. */
@@ -84,6 +94,8 @@ class TlsTransport implements Transport {
 
   constructor(options: TransportOptions) {
     this.#options = options;
+    const { key, certificate, authority } = options;
+    this.#identity = { key, certificate, authority };
     this.#lostAfterMs = options.lostAfterMs ?? DEFAULT_LOST_AFTER_MS;
   }
 
@@ -104,7 +116,8 @@ class TlsTransport implements Transport {
   }
 
   async start(): Promise<void> {
-    const { key, certificate, authority, listen } = this.#options;
+    const { listen } = this.#options;
+    const { key, certificate, authority } = this.#identity;
     const server = createServer({
       key,
       cert: certificate,
@@ -205,11 +218,12 @@ class TlsTransport implements Transport {
         ipc: (frame) => this.events.ipc(index, frame),
         control: (frame) => peer.pipe?.onFrame?.(frame),
         drained: () => this.events.drained?.(index),
-        up: (incarnation) => {
+        renew: () => this.#renew(peer),
+        up: (incarnation, version) => {
           peer.retryMs = FIRST_RETRY_MS;
           peer.pipe = new ControlPipe(session);
           peer.rpc = new RpcPeer(peer.pipe, `container ${index}`);
-          this.events.peerUp(index, incarnation);
+          this.events.peerUp(index, incarnation, version);
           if (peer.rpc !== null) this.events.control(index, peer.rpc);
         },
         lost: (reason) => {
@@ -251,15 +265,49 @@ class TlsTransport implements Transport {
       socket.destroy();
       return;
     }
-    this.#attach(this.#peer(index), socket);
+    this.#attach(this.#peer(index), socket, this.#generation);
   }
 
   #dial(peer: Peer): void {
     if (this.#isClosed || this.#server === null || peer.address === null || peer.socket !== null) return;
     if (peer.index > this.#options.index || peer.retryTimer !== null) return;
-    const { key, certificate, authority, drvmId } = this.#options;
+    this.#connect(peer, () => this.#dialLater(peer));
+  }
+
+  rotate(identity: TransportIdentity): void {
+    const { key, certificate, authority } = identity;
+    this.#server?.setSecureContext({ key, cert: certificate, ca: authority, minVersion: 'TLSv1.3' });
+    this.#identity = { key, certificate, authority };
+    this.#generation++;
+    this.#rotatedMs = performance.now();
+    for (const peer of this.#peers.values()) this.#renewSoon(peer);
+  }
+
+  /** Replaces the connection, or asks the one who dialled it to. */
+  #renewSoon(peer: Peer): void {
+    if (peer.socket === null || peer.generation === this.#generation) return;
+    if (peer.index < this.#options.index) this.#renew(peer);
+    else peer.session.askRenewal();
+  }
+
+  /** A new connection beside the present one, which it replaces once it has proved the peer. */
+  #renew(peer: Peer): void {
+    const mayDial = peer.index < this.#options.index && peer.address !== null && peer.retryTimer === null;
+    if (this.#isClosed || !mayDial || peer.socket === null || peer.isRenewing) return;
+    peer.isRenewing = true;
+    this.#connect(peer, () => {
+      peer.isRenewing = false;
+      if (peer.socket === null) this.#dialLater(peer);
+    });
+  }
+
+  /** One attempt; `failed` when it came to nothing. */
+  #connect(peer: Peer, failed: () => void): void {
+    const { drvmId } = this.#options;
+    const { key, certificate, authority } = this.#identity;
+    const generation = this.#generation;
     const socket = connect({
-      ...peer.address,
+      ...peer.address!,
       key,
       cert: certificate,
       ca: authority,
@@ -278,7 +326,7 @@ class TlsTransport implements Transport {
       clearTimeout(giveUp);
       this.#unproved.delete(socket);
       if (peer.retryTimer === giveUp) peer.retryTimer = null;
-      this.#dialLater(peer);
+      failed();
     };
     socket.on('error', () => {});
     socket.once('close', retry);
@@ -288,7 +336,7 @@ class TlsTransport implements Transport {
       if (peer.retryTimer === giveUp) peer.retryTimer = null;
       socket.off('close', retry);
       if (this.#isClosed || this.#peers.get(peer.index) !== peer || !socket.authorized) socket.destroy();
-      else this.#attach(peer, socket);
+      else this.#attach(peer, socket, generation);
     });
   }
 
@@ -302,9 +350,11 @@ class TlsTransport implements Transport {
     peer.retryMs = Math.min(LAST_RETRY_MS, peer.retryMs * 2);
   }
 
-  #attach(peer: Peer, socket: TLSSocket): void {
+  #attach(peer: Peer, socket: TLSSocket, generation: number): void {
     if (peer.socket !== null) this.#detach(peer, 'a newer connection came');
     peer.socket = socket;
+    peer.generation = generation;
+    peer.isRenewing = false;
     socket.on('data', (chunk: Buffer) => {
       if (peer.socket !== socket) return;
       this.#receivedBytes += chunk.length;
@@ -349,7 +399,12 @@ class TlsTransport implements Transport {
     const nowMs = performance.now();
     const stalledMs = Math.max(0, nowMs - this.#lastTickMs - 2 * everyMs);
     this.#lastTickMs = nowMs;
-    for (const peer of [...this.#peers.values()]) peer.session.tick(nowMs, stalledMs);
+    for (const peer of [...this.#peers.values()]) {
+      peer.session.tick(nowMs, stalledMs);
+      if (peer.socket === null || peer.generation === this.#generation) continue;
+      if (nowMs - this.#rotatedMs > ROTATION_GRACE_MS) this.#detach(peer, 'its certificates were replaced');
+      else this.#renewSoon(peer);
+    }
   }
 }
 

@@ -1,19 +1,23 @@
 import type { ContainerPeer, RpcPeer } from '@drvs/contracts';
 import type { SendCounters } from './send-gate.js';
 
+/** By what a container proves itself, and whom it believes. */
+export interface TransportIdentity {
+  /** PEM. */
+  readonly key: string;
+  /** PEM; its subject's CN is `drvs:<drvmId>:<index>`, its use both server and client. */
+  readonly certificate: string;
+  /** PEM, one or several: the DRVM's own authority; nobody else's certificates are accepted. */
+  readonly authority: string;
+}
+
 /** Where this container listens for its peers, and who it is. */
-export interface TransportOptions {
+export interface TransportOptions extends TransportIdentity {
   readonly drvmId: string;
   readonly index: number;
   /** Of this OS process: another one means that all state of the former is gone. */
   readonly incarnation: string;
   readonly listen: { readonly host: string; readonly port: number };
-  /** PEM. */
-  readonly key: string;
-  /** PEM; its subject's CN is `drvs:<drvmId>:<index>`, its use both server and client. */
-  readonly certificate: string;
-  /** PEM: the DRVM's own authority; nobody else's certificates are accepted. */
-  readonly authority: string;
   /** A peer that is not heard for this long is lost. Default 6,000. */
   readonly lostAfterMs?: number;
 }
@@ -21,7 +25,8 @@ export interface TransportOptions {
 export interface TransportEvents {
   /** In order, exactly once. The frame is the receiver's to keep. */
   ipc(peer: number, frame: Uint8Array): void;
-  peerUp(peer: number, incarnation: string): void;
+  /** `version`: of the protocol, the greatest that both sides speak. */
+  peerUp(peer: number, incarnation: string, version: number): void;
   /** The session with the peer is over; what was under way is lost. Followed by peerUp when it comes (back). */
   peerLost(peer: number, reason: string): void;
   /** The control lane of a new session; comes right after peerUp. Register handlers at once. */
@@ -48,6 +53,12 @@ export interface Transport {
   /** The control lane; undefined while the peer is not up. Closed when its session is lost. */
   control(peer: number): RpcPeer | undefined;
   isUp(peer: number): boolean;
+  /**
+   * Another key and certificate for this container, another authority, or both; at once for new connections. Those that are
+   * open are replaced one by one, in the sessions that there are: nothing is lost and nobody is told. What still goes on
+   * under the former ones after ROTATION_GRACE_MS is closed. While an authority is being changed, `authority` holds both.
+   */
+  rotate(identity: TransportIdentity): void;
   /** To all peers together; 0: no limit. Takes effect at once, also on what waits already. */
   setSendLimit(bytesPerSecond: number): void;
   /** Since the transport was made. */

@@ -14,6 +14,7 @@ const alone: Transport = {
   port: 0,
   async start() {},
   setPeers() {},
+  rotate() {},
   sendIpc: () => false,
   control: () => undefined,
   isUp: () => false,
