@@ -8,8 +8,8 @@ const provider = webcrypto as unknown as typeof globalThis.crypto;
 export interface TestAuthority {
   /** PEM. */
   readonly certificate: string;
-  /** A key and a certificate for `name`, PEM. */
-  issue(name: string): Promise<{ key: string; certificate: string }>;
+  /** A key and a certificate for `name`, PEM; `addresses`: of the host, for peers that look at them. */
+  issue(name: string, addresses?: readonly string[]): Promise<{ key: string; certificate: string }>;
 }
 
 /** An authority of one DRVM, with keys made on the spot. */
@@ -31,7 +31,7 @@ export async function makeAuthority(name = 'drvs test authority'): Promise<TestA
   let serial = 2;
   return {
     certificate: root.toString('pem'),
-    async issue(subject) {
+    async issue(subject, addresses = []) {
       const own = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
       const certificate = await x509.X509CertificateGenerator.create(
         {
@@ -43,6 +43,10 @@ export async function makeAuthority(name = 'drvs test authority'): Promise<TestA
           signingAlgorithm: algorithm,
           publicKey: own.publicKey,
           signingKey: keys.privateKey,
+          extensions:
+            addresses.length === 0
+              ? []
+              : [new x509.SubjectAlternativeNameExtension(addresses.map((value) => ({ type: 'ip', value })))],
         },
         provider,
       );

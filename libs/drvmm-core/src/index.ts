@@ -25,7 +25,9 @@ export {
   FIRST_ATTACHED_DEVICE,
 } from './devices/device-registry.js';
 export { GroupOrder } from './groups/group-frame.js';
-export { ProcessGroup } from './groups/process-group.js';
+export { GroupNode, type GroupNodeOptions } from './groups/group-node.js';
+export { groupMemberId } from './groups/member-id.js';
+export { DEFAULT_GROUP_TIMING, ProcessGroup } from './groups/process-group.js';
 export { ViewTraffic, type ViewTrafficOptions } from './groups/view-traffic.js';
 export { type CopyDone, type CopyElement, MAX_COPY_BYTES } from './ipc/copies.js';
 export * from './ipc/endpoint.js';
@@ -52,7 +54,9 @@ export {
   simulateProtocols,
 } from './simulation/protocol-simulation.js';
 export { SyncMachine } from './sync/sync-machine.js';
-export { GateMode, type SyncResult } from './sync/sync-operation.js';
+export { SyncNode, type SyncNodeOptions } from './sync/sync-node.js';
+export { GateMode, type SyncResult, SyncStatus } from './sync/sync-operation.js';
 export { SyncService, type SyncServiceEffect, type SyncServiceEvent } from './sync/sync-service.js';
+export { SyncSession, type SyncSessionOptions } from './sync/sync-session.js';
 export { containerName, createTransport, LEFT_DRVM } from './transport/tls-transport.js';
 export type { Transport, TransportEvents, TransportOptions } from './transport/transport.js';

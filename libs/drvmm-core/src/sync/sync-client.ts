@@ -38,6 +38,8 @@ export interface SyncClientOptions {
   readonly replicas: readonly ReplicaId[];
   readonly leaseMs: number;
   readonly clockDriftMax: number;
+  /** Without an answer for so long it is asked elsewhere. Default 250. */
+  readonly retryMs?: number;
   readonly nowMs: number;
   /** In [0, 1). */
   readonly random: () => number;
@@ -67,6 +69,7 @@ interface Pending {
 
 export class SyncClient {
   readonly #options: SyncClientOptions;
+  readonly #retryMs: number;
   #nowMs: number;
   #session: SessionId = 0;
   #target = 0;
@@ -81,6 +84,7 @@ export class SyncClient {
 
   constructor(options: SyncClientOptions) {
     this.#options = options;
+    this.#retryMs = options.retryMs ?? RETRY_MS;
     this.#nowMs = options.nowMs;
     // Late answers to a former life of this client must not be taken for answers to this one.
     this.#lastRequest = Math.floor(options.random() * FIRST_REQUEST_MAX);
@@ -152,7 +156,7 @@ export class SyncClient {
       // Silence: somebody else may lead. After a redirection (request 0) the target is set already.
       if (this.#open !== null && this.#open.request !== 0) this.#target++;
       const request = ++this.#lastRequest;
-      this.#open = { request, dueMs: this.#nowMs + RETRY_MS, sentMs: this.#nowMs };
+      this.#open = { request, dueMs: this.#nowMs + this.#retryMs, sentMs: this.#nowMs };
       this.#sendCommand(request, encodeCommand({ kind: 'open', timeMs: 0, leaseMs: this.#options.leaseMs }));
       return;
     }
@@ -163,7 +167,7 @@ export class SyncClient {
   #renew(): void {
     if (this.#renewal !== null && this.#renewal.request !== 0) this.#target++;
     const request = ++this.#lastRequest;
-    this.#renewal = { request, sentMs: this.#nowMs, dueMs: this.#nowMs + RETRY_MS };
+    this.#renewal = { request, sentMs: this.#nowMs, dueMs: this.#nowMs + this.#retryMs };
     this.#sendCommand(
       request,
       encodeCommand({ kind: 'renew', timeMs: 0, session: this.#session, acknowledged: this.#acknowledged }),
@@ -182,7 +186,7 @@ export class SyncClient {
     one.request = ++this.#lastRequest;
     one.requests.push(one.request);
     if (one.requests.length > MAX_REMEMBERED_REQUESTS) one.requests.shift();
-    one.dueMs = this.#nowMs + (one.isWaiting ? POLL_MS : RETRY_MS);
+    one.dueMs = this.#nowMs + (one.isWaiting ? POLL_MS : this.#retryMs);
     if (one.question !== null) {
       const { question, isLeaseEnough } = one.question;
       this.#send({
