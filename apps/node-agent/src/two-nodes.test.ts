@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ContainerSpec } from '@drvs/contracts';
 import { afterEach, expect, test } from '@jest/globals';
 import { AgentWorld, SMALL } from './testing/agent-process.js';
@@ -7,7 +9,10 @@ import { until } from './testing/api-peer.js';
 /** One DRVM over two nodes, each with an agent of its own. */
 
 const PROGRAM = new URL('../../../libs/dvos/dist/guest/burn.wasm', import.meta.url);
+const CAT = new URL('../../../libs/dvos/dist/guest/cat.wasm', import.meta.url);
 const DRVM = 'fisica';
+
+const sensorOf = (world: AgentWorld): string => join(world.data, 'sensor');
 
 let worlds: AgentWorld[] = [];
 afterEach(async () => {
@@ -15,11 +20,15 @@ afterEach(async () => {
   worlds = [];
 });
 
+/** The node that is not home declares a FIFO as its device `sensor`. */
 async function twoNodes(): Promise<[AgentWorld, AgentWorld]> {
   const home = await AgentWorld.connected();
   worlds.push(home);
-  const other = await AgentWorld.connected();
+  const other = await AgentWorld.create();
   worlds.push(other);
+  execFileSync('mkfifo', ['-m', '600', sensorOf(other)]);
+  other.spawn({ DRVS_DEVICES: `sensor=${sensorOf(other)}` });
+  await other.api.connected();
   const pair: [AgentWorld, AgentWorld] = [home, other];
   const places = await Promise.all(
     pair.map(async ({ api }, index) => (await api.call('drvm.prepare', { drvmId: DRVM, index })).result),
@@ -52,6 +61,46 @@ async function twoNodes(): Promise<[AgentWorld, AgentWorld]> {
   await until('both are linked', async () => (await home.state(DRVM)).state === 'running');
   return pair;
 }
+
+test('a device of one node is given to the running DRVM, read on the other node, and taken away', async () => {
+  const [home, other] = await twoNodes();
+  const path = sensorOf(other);
+  const before = statSync(path);
+  const spec = JSON.parse(readFileSync(join(other.folder(DRVM), 'spec.json'), 'utf8')) as ContainerSpec;
+  const give = (generation: number, devices: ContainerSpec['devices']) =>
+    other.api.call('drvm.update', { ...spec, generation, devices });
+  const secret = { key: 'character:secret', name: 'secret', path: '/dev/mem' };
+  await give(2, [{ key: 'character:sensor', name: 'sensor', path }, secret]);
+  const [program, file] = ['/bin/cat.wasm', '/dev/host/node2/sensor'];
+  await home.api.container(DRVM, 'file.write', { path: program, parents: true }, { body: readFileSync(CAT) });
+  await until('the device is there', async () => {
+    const { result } = await home.api.container(DRVM, 'file.list', { path: '/dev' });
+    return result.some(({ path: each }) => each === '/dev/host');
+  });
+  const { result } = await home.api.container(DRVM, 'file.list', { path: '/dev/host/node2' });
+  // What this agent has not found it does not give, whoever asks.
+  expect(result.map(({ path: each }) => each)).toEqual([file]);
+  const start = { program, args: [file], node: 'node1' };
+  const { pid } = (await home.api.container(DRVM, 'process.start', start, { timeoutMs: 60_000 })).result;
+  const pieces: Buffer[] = [];
+  const output = home.api.container(
+    DRVM,
+    'process.output',
+    { pid, follow: true },
+    { timeoutMs: 60_000, onChunk: (_params, body) => void pieces.push(Buffer.from(body)) },
+  );
+  // What is in a FIFO that nobody has open is lost: this end stays open.
+  const end = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  writeSync(end, 'it is warm\n');
+  await until('it is read', () => Buffer.concat(pieces).toString('utf8') === 'it is warm\n');
+  await give(3, []);
+  closeSync(end);
+  const { exit } = (await output).result;
+  expect(exit?.exitCode).toBe(1);
+  expect(Buffer.concat(pieces).toString('utf8')).toContain(`cannot read ${file}: error 43`);
+  const after = statSync(path);
+  expect([after.uid, after.mode]).toEqual([before.uid, before.mode]);
+}, 120_000);
 
 test('a process moves to the other node and ends as if it had not, though both agents are killed on the way', async () => {
   const [home, other] = await twoNodes();
