@@ -8,35 +8,12 @@ import {
   type PlacementRequest,
   placeDrvm,
 } from '../index.js';
+import { placeable as amounts, freeNode, requestOf as request } from '../testing/placement-words.js';
 import { reject } from './eligibility.js';
 import { splitStepped } from './split.js';
 
-const amounts = (cpuMilli: number, memoryMiB: number, diskGiB = 0, networkMbps = 0): ResourceAmounts => ({
-  cpuMilli,
-  memoryMiB,
-  diskGiB,
-  networkMbps,
-});
-
-const node = (name: string, free: ResourceAmounts, more: Partial<NodeSnapshot> = {}): NodeSnapshot => ({
-  id: `id-${name}`,
-  name,
-  state: 'up',
-  free,
-  capacity: free,
-  step: amounts(1, 1, 1, 1),
-  slices: 0,
-  isExclusive: false,
-  ...more,
-});
-
-const request = (total: ResourceAmounts, more: Partial<PlacementRequest> = {}): PlacementRequest => ({
-  total,
-  nodes: null,
-  exclusive: false,
-  policy: 'pack',
-  ...more,
-});
+const node = (name: string, free: ResourceAmounts, more: Partial<NodeSnapshot> = {}): NodeSnapshot =>
+  freeNode(name, free, { capacity: free, ...more });
 
 const gpu = (id: string, traits: string[] = [], isFree = true) => ({
   id,

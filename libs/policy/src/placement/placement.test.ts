@@ -8,32 +8,7 @@ import {
   type PlacementRequest,
   placeDrvm,
 } from '../index.js';
-
-const amounts = (cpuMilli: number, memoryMiB: number, diskGiB = 0, networkMbps = 0): ResourceAmounts => ({
-  cpuMilli,
-  memoryMiB,
-  diskGiB,
-  networkMbps,
-});
-
-const node = (name: string, free: ResourceAmounts, more: Partial<NodeSnapshot> = {}): NodeSnapshot => ({
-  id: `id-${name}`,
-  name,
-  state: 'up',
-  free,
-  step: amounts(1, 1, 1, 1),
-  slices: 0,
-  isExclusive: false,
-  ...more,
-});
-
-const request = (total: ResourceAmounts, more: Partial<PlacementRequest> = {}): PlacementRequest => ({
-  total,
-  nodes: null,
-  exclusive: false,
-  policy: 'pack',
-  ...more,
-});
+import { placeable as amounts, freeNode as node, requestOf as request } from '../testing/placement-words.js';
 
 function refusal(ask: PlacementRequest, snapshot: NodeSnapshot[]): DrvsError & { details: PlacementRefusal } {
   try {
