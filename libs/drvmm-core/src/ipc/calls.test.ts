@@ -12,8 +12,6 @@ import {
   ETIMEDOUT,
   ETRAPDENIED,
   IpcKernel,
-  Message,
-  makeEndpoint,
   OK,
   type Owner,
   PEER_PRIVILEGES,
@@ -26,64 +24,7 @@ import {
   USER_PRIVILEGES,
   VFS,
 } from '../index.js';
-
-const user = (slot: number, generation = 1): Endpoint => makeEndpoint(slot, generation);
-const bytes = (text: string) => new TextEncoder().encode(text);
-const message = (type: number): Message => {
-  const made = new Message();
-  made.type = type;
-  return made;
-};
-
-/** Remembers how its suspended calls ended. */
-class Caller implements Owner {
-  readonly ends: [status: number, type: number, source: number, data: string][] = [];
-  onComplete(_self: Endpoint, status: number, { type, source }: Message, data: Uint8Array): void {
-    this.ends.push([status, type, source, Buffer.from(data).toString()]);
-  }
-}
-
-/** Kernels joined by queues that deliver when told, on one clock. Guests are bound at their containers and known at home. */
-class Cluster {
-  nowMs = 0;
-  readonly kernels: IpcKernel[];
-  readonly #wires: { from: number; to: number; frame: Uint8Array }[] = [];
-
-  constructor(count: number) {
-    this.kernels = Array.from(
-      { length: count },
-      (_, index) =>
-        new IpcKernel({
-          index,
-          nowMs: () => this.nowMs,
-          network: { send: (peer, frame) => this.#wires.push({ from: index, to: peer, frame }) },
-        }),
-    );
-    for (const a of this.kernels) for (const b of this.kernels) if (a !== b) a.peerUp(b.index);
-  }
-
-  guest(at: number, slot: number): { endpoint: Endpoint; owner: Caller } {
-    const owner = new Caller();
-    this.kernels[0]!.setLocation(user(slot), at, 1);
-    this.kernels[at]!.bind(user(slot), 'process', owner, PEER_PRIVILEGES);
-    return { endpoint: user(slot), owner };
-  }
-
-  settle(): void {
-    for (let next = this.#wires.shift(); next !== undefined; next = this.#wires.shift()) {
-      this.kernels[next.to]!.deliver(next.from, next.frame);
-    }
-  }
-
-  move(endpoint: Endpoint, from: number, to: number, owner: Owner, epoch: number): void {
-    const source = this.kernels[from]!;
-    expect(source.freeze(endpoint)).toBe(OK);
-    this.kernels[to]!.install(endpoint, owner, PEER_PRIVILEGES, source.extract(endpoint));
-    this.kernels[0]!.setLocation(endpoint, to, epoch);
-    this.kernels[to]!.activate(endpoint, epoch);
-    source.commitAway(endpoint, to, epoch);
-  }
-}
+import { bytes, Caller, Cluster, message, user } from './testing/kernel-cluster.js';
 
 describe('the non-blocking forms', () => {
   it('send to one who receives, and to nobody else', () => {

@@ -19,20 +19,41 @@ const user = (slot: number): Endpoint => makeEndpoint(slot, 1);
 /** What moves with home in these tests: who has asked, and how often. */
 interface ServerState {
   count: number;
+  /** Every third call of an asker waits for something that does not come. */
+  isWaiting: boolean;
   readonly seen: string[];
 }
 
-/** Answers each request with how many there were before it. */
+/** Answers each request with how many there were before it, but those that wait. */
 class Counting implements Owner {
+  #waiting: Message[] = [];
+
   constructor(
     private readonly kernel: IpcKernel,
     private readonly state: ServerState,
   ) {}
 
   onMessage(self: Endpoint, message: Message): void {
+    if (this.state.isWaiting && message.words[2]! % 3 === 0) {
+      const kept = new Message();
+      kept.copyFrom(message);
+      this.#waiting.push(kept);
+      return;
+    }
     this.state.seen.push(`${message.source}:${message.words[2]}`);
     message.words[2] = this.state.count++;
     this.kernel.reply(self, message.source, message);
+  }
+
+  putBack(): void {
+    for (const message of this.#waiting)
+      expect(this.kernel.putBack(VFS, message.source, message, new Uint8Array(0))).toBe(true);
+    this.#waiting = [];
+  }
+
+  goOn(): void {
+    this.state.isWaiting = false;
+    for (const message of this.#waiting.splice(0)) this.onMessage(VFS, message);
   }
 }
 
@@ -70,10 +91,12 @@ class Asking implements Owner {
 class World {
   readonly kernels: IpcKernel[] = [];
   readonly askers: Asking[] = [];
-  readonly state: ServerState = { count: 0, seen: [] };
+  readonly state: ServerState;
+  readonly servers: Counting[] = [];
   readonly #wires = new Map<string, Uint8Array[]>();
 
-  constructor() {
+  constructor(isWaiting = false) {
+    this.state = { count: 0, isWaiting, seen: [] };
     for (let index = 0; index < CONTAINERS; index++) {
       this.kernels.push(
         new IpcKernel({
@@ -96,7 +119,8 @@ class World {
 
   bindServer(index: number): void {
     const kernel = this.kernels[index]!;
-    kernel.bind(VFS, 'server', new Counting(kernel, this.state), SERVER_PRIVILEGES);
+    this.servers[index] = new Counting(kernel, this.state);
+    kernel.bind(VFS, 'server', this.servers[index], SERVER_PRIVILEGES);
   }
 
   #wire(from: number, to: number): Uint8Array[] {
@@ -139,25 +163,28 @@ const noise = fc.array(
   { maxLength: 25 },
 );
 
+const moves = fc.array(fc.tuple(noise, noise, noise, noise, noise), { maxLength: 3 });
+
 describe('home changes', () => {
-  it('every call is served once, in order for each caller, whatever frames are under way', () => {
+  it('every call is served once, in order for each caller, whatever frames are under way, also one that waits and is given back', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(noise, noise, noise, noise, noise), { maxLength: 3 }), (moves) => {
-        const world = new World();
-        const make = (steps: (typeof moves)[number][number]) => {
+      fc.property(moves, fc.boolean(), (each, isWaiting) => {
+        const world = new World(isWaiting);
+        const make = (steps: (typeof each)[number][number]) => {
           for (const step of steps) {
             if (step.kind === 'ask') world.askers[step.who]!.ask();
             else if (step.from !== step.to) world.deliver(step.from, step.to);
           }
         };
         let home = 0;
-        for (const [before, frozen, bound, decided, told] of moves) {
+        for (const [before, frozen, bound, decided, told] of each) {
           const to = (home + 1) % CONTAINERS;
           const other = (home + 2) % CONTAINERS;
           const former = world.kernels[home]!;
           const next = world.kernels[to]!;
           make(before);
           former.pauseServers();
+          world.servers[home]!.putBack();
           expect(former.owedByServers()).toBe(0);
           let isReached = false;
           former.barrier(() => {
@@ -177,6 +204,8 @@ describe('home changes', () => {
           world.kernels[other]!.setHome(to);
           home = to;
         }
+        world.settle();
+        world.servers[home]!.goOn();
         world.settle();
         const asked = world.askers.flatMap(({ endpoint, calls }) =>
           Array.from({ length: calls }, (_, call) => `${endpoint}:${call + 1}`),
