@@ -30,6 +30,7 @@ import {
   sqlState,
   violates,
 } from '../database/sql-state.js';
+import { aboutDrvm } from '../events/about-drvm.js';
 import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
 import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
@@ -373,10 +374,7 @@ export class DrvmsService {
       const verb = { 'drvm.start': 'starts', 'drvm.stop': 'stops', 'drvm.delete': 'deletes' }[kind];
       await this.events.record(tx, {
         kind,
-        tenantId: drvm.tenantId,
-        tenant: drvm.tenant.name,
-        drvmId: drvm.id,
-        drvm: drvm.name,
+        ...aboutDrvm(drvm),
         text: `${actorLabel(actor)} ${verb} ${drvm.name}`,
       });
       await this.audit.append(tx, actor, kind, `drvm/${drvm.name}`, drvm.tenantId, {

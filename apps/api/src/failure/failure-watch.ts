@@ -2,6 +2,7 @@ import { NODE_DOWN_AFTER_MS } from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
 import { SYSTEM } from '../auth/actor.js';
 import { Database, type Transaction } from '../database/database.js';
+import { aboutDrvm } from '../events/about-drvm.js';
 import type { NodeFailure, NodePower, Prisma } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { Recurring } from '../jobs/recurring.js';
@@ -288,10 +289,7 @@ async function tellDrvms(
         kind: isHome ? 'drvm.home-lost' : 'drvm.slice-lost',
         nodeId: node.id,
         node: node.name,
-        drvmId: drvm.id,
-        drvm: drvm.name,
-        tenantId: drvm.tenantId,
-        tenant: drvm.tenant.name,
+        ...aboutDrvm(drvm),
         text,
       },
     });

@@ -3,6 +3,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { SYSTEM } from '../auth/actor.js';
 import { Database } from '../database/database.js';
 import { DrvmsService } from '../drvms/drvms.service.js';
+import { aboutDrvm } from '../events/about-drvm.js';
 import { EventsService } from '../events/events.service.js';
 import type { Lease, Prisma } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
@@ -165,12 +166,12 @@ export class LeaseLoop extends RecurringService {
         where: { drvmId: lease.drvmId, generation: lease.generation },
         data: data as Prisma.LeaseUpdateManyMutationInput,
       });
-      if (count > 0) await this.events.record(tx, { ...aboutDrvm(lease), kind, text });
+      if (count > 0) await this.events.record(tx, { ...aboutDrvm(lease.drvm), kind, text });
     });
   }
 
   async #tell(lease: LeaseRow, kind: string, text: string): Promise<void> {
-    await this.database.system((tx) => this.events.record(tx, { ...aboutDrvm(lease), kind, text }));
+    await this.database.system((tx) => this.events.record(tx, { ...aboutDrvm(lease.drvm), kind, text }));
   }
 
   /** Another operation may have begun in between: the next look does it. */
@@ -180,13 +181,6 @@ export class LeaseLoop extends RecurringService {
     this.#logger.warn(`the lease of ${lease.drvm.name}: ${effect.do}: ${message}`);
   }
 }
-
-const aboutDrvm = ({ drvm }: LeaseRow) => ({
-  tenantId: drvm.tenantId,
-  tenant: drvm.tenant.name,
-  drvmId: drvm.id,
-  drvm: drvm.name,
-});
 
 function factsOf(lease: Lease) {
   return {

@@ -6,6 +6,7 @@ import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { type DrvmRow, findDrvm } from '../drvms/drvm-view.js';
+import { aboutDrvm } from '../events/about-drvm.js';
 import { EventsService } from '../events/events.service.js';
 import type { Lease } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
@@ -134,10 +135,7 @@ export class LeasesService {
   async #tell(tx: Transaction, actor: Actor, drvm: DrvmRow, kind: string, text: string): Promise<void> {
     await this.events.record(tx, {
       kind,
-      tenantId: drvm.tenantId,
-      tenant: drvm.tenant.name,
-      drvmId: drvm.id,
-      drvm: drvm.name,
+      ...aboutDrvm(drvm),
       text: `${actorLabel(actor)} ${text}`,
     });
     await this.audit.append(tx, actor, kind, `drvm/${drvm.name}`, drvm.tenantId, {});

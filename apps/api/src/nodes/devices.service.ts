@@ -7,6 +7,7 @@ import { requirePermission } from '../auth/permissions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { DEVICE_NOT_TO_BE_HAD, sqlState, UNIQUE_VIOLATION } from '../database/sql-state.js';
 import { findDrvm } from '../drvms/drvm-view.js';
+import { aboutDrvm } from '../events/about-drvm.js';
 import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
 import { isId } from '../http/reference.js';
@@ -150,10 +151,7 @@ export class DevicesService {
     const what = `${device.node.name}/${device.key}`;
     await this.events.record(tx, {
       kind,
-      tenantId: drvm.tenantId,
-      tenant: drvm.tenant.name,
-      drvmId: drvm.id,
-      drvm: drvm.name,
+      ...aboutDrvm(drvm),
       nodeId: device.nodeId,
       node: device.node.name,
       text: `${actorLabel(actor)} ${verb} ${what} ${preposition} ${drvm.name}`,

@@ -27,6 +27,7 @@ import { clusterSnapshot } from '../drvms/cluster-snapshot.js';
 import { type DrvmRow, findDrvm } from '../drvms/drvm-view.js';
 import { homeSliceOf } from '../drvms/home-slice.js';
 import { requireQuota } from '../drvms/quota.js';
+import { aboutDrvm } from '../events/about-drvm.js';
 import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
 import type { PlanView } from '../openapi/answers.js';
@@ -99,10 +100,7 @@ export class ResizeService {
       const words = plan.slices.map(({ node, reason }) => `${node}: ${reason}`).join('; ');
       await this.events.record(tx, {
         kind,
-        tenantId: drvm.tenantId,
-        tenant: drvm.tenant.name,
-        drvmId: id,
-        drvm: drvm.name,
+        ...aboutDrvm(drvm),
         text: `${actorLabel(actor)} resizes ${drvm.name}: ${words}`,
       });
       await this.audit.append(tx, actor, kind, `drvm/${drvm.name}`, drvm.tenantId, {
