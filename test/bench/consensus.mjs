@@ -2,8 +2,7 @@
 // mutual TLS: against etcd (same disks, TLS, over bare gRPC), Redis and bare echoes, in turn within each round. A peer
 // that is not installed is named and left out. `-- consensus put read lock multicast failover election` runs parts.
 import { fork } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -122,10 +121,10 @@ class Cluster {
   member = null;
   onEcho = () => {};
 
-  static async start(authority, base) {
+  static async start(authority, { isDurable }) {
     const cluster = new Cluster();
     cluster.#authority = authority;
-    cluster.#folder = await mkdtemp(join(base, 'drvs-bench-consensus-'));
+    cluster.#folder = isDurable ? await mkdtemp(join(tmpdir(), 'drvs-bench-consensus-')) : null;
     cluster.#ports = [];
     for (let i = 0; i <= CALLER; i++) cluster.#ports.push(await freePort());
     for (let i = 0; i < CALLER; i++) await cluster.startReplica(i);
@@ -153,7 +152,7 @@ class Cluster {
       identity: await this.#authority.issue(containerName(DRVM, index)),
       authority: this.#authority.certificate,
       ports: this.#ports,
-      folder: join(this.#folder, `r${index}`),
+      folder: this.#folder && join(this.#folder, `r${index}`),
     };
   }
 
@@ -233,7 +232,7 @@ class Cluster {
       child.removeAllListeners('exit');
       child.kill('SIGKILL');
     }
-    await rm(this.#folder, { recursive: true, force: true });
+    if (this.#folder) await rm(this.#folder, { recursive: true, force: true });
   }
 }
 
@@ -336,10 +335,9 @@ async function measureLock(report, { cluster, authority, durablePutUs }) {
     peers: durable.ours.map(() => putUs),
     wanted: { most: 2.2 },
   });
-  if (!existsSync('/dev/shm')) return;
   const redis = await startRedis();
   if (redis === null) console.error('  redis-server is not installed: locks in memory without a peer');
-  const inMemory = await Cluster.start(authority, '/dev/shm');
+  const inMemory = await Cluster.start(authority, { isDurable: false });
   const { Redis } = await import('ioredis');
   const client = redis === null ? null : new Redis(redis.url);
   try {
@@ -544,13 +542,11 @@ async function main() {
   const wanted = asked.length > 0 ? asked : Object.keys(parts);
   const { makeAuthority } = await import('../sim/ipc-certificates.ts');
   const authority = await makeAuthority();
-  const base = join(tmpdir());
-  await mkdir(base, { recursive: true });
   const needsEtcd = wanted.some((name) => ['put', 'read', 'failover'].includes(name));
   const etcd = needsEtcd ? await startEtcd(authority) : null;
   if (needsEtcd && etcd === null)
     console.error('  etcd is not installed (Debian: etcd-server): its figures are left out');
-  const cluster = await Cluster.start(authority, base);
+  const cluster = await Cluster.start(authority, { isDurable: true });
   const report = new Report();
   const context = { cluster, etcd, authority, durablePutUs: null };
   try {

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { FrameProtocol } from '../codec/checked-frame.js';
-import type { StorageOperation } from '../consensus/durable-log.js';
+import { recoverLog, type StorageOperation } from '../consensus/durable-log.js';
 import { FileStorage } from '../consensus/file-storage.js';
 import type { ReplicaId } from '../consensus/log-entry.js';
 import { DEFAULT_RAFT_TIMING, type RaftTiming } from '../consensus/raft.js';
@@ -15,8 +15,11 @@ export interface SyncNodeOptions {
   readonly id: ReplicaId;
   /** The voters that the group begins with; looked at only while `folder` has no log. */
   readonly founders: readonly ReplicaId[];
-  /** The log's own. */
-  readonly folder: string;
+  /**
+   * The log's own. Null: in memory only; then a replica that ends may never come back under its id, and what most of
+   * the voters forgot is gone.
+   */
+  readonly folder: string | null;
   readonly timing?: RaftTiming;
   /** To another replica; a frame that cannot go now may be dropped. */
   readonly send: (to: ReplicaId, frame: Buffer) => void;
@@ -33,13 +36,13 @@ export interface SyncNodeOptions {
  */
 export class SyncNode {
   readonly #options: SyncNodeOptions;
-  readonly #storage: FileStorage;
+  readonly #storage: FileStorage | null;
   readonly #service: SyncService;
   readonly #pulse: Pulse;
   #isClosed = false;
   #writing: Promise<void> = Promise.resolve();
 
-  private constructor(options: SyncNodeOptions, storage: FileStorage, service: SyncService) {
+  private constructor(options: SyncNodeOptions, storage: FileStorage | null, service: SyncService) {
     this.#options = options;
     this.#storage = storage;
     this.#service = service;
@@ -52,7 +55,10 @@ export class SyncNode {
   /** @throws LogCorrupt */
   static async open(options: SyncNodeOptions): Promise<SyncNode> {
     const { group, id, founders, folder, timing = DEFAULT_RAFT_TIMING } = options;
-    const { storage, recovered } = await FileStorage.open(folder, group, founders);
+    const { storage, recovered } =
+      folder === null
+        ? { storage: null, recovered: recoverLog(group, [], founders) }
+        : await FileStorage.open(folder, group, founders);
     const service = new SyncService({
       id,
       group,
@@ -86,7 +92,7 @@ export class SyncNode {
     this.#isClosed = true;
     this.#pulse.stop();
     await this.#writing;
-    await this.#storage.close();
+    await this.#storage?.close();
   }
 
   #step(event: SyncServiceEvent): void {
@@ -110,7 +116,9 @@ export class SyncNode {
 
   async #write(operations: readonly StorageOperation[]): Promise<void> {
     try {
-      if (await this.#storage.perform(operations)) this.#step({ kind: 'stored' });
+      // Never within the step that asked for it: the effects after this one come first.
+      const isStored = await (this.#storage?.perform(operations) ?? true);
+      if (isStored) this.#step({ kind: 'stored' });
       else {
         this.#step({ kind: 'noRoom' });
         setTimeout(() => this.#step({ kind: 'room' }), ROOM_RETRY_MS).unref();
