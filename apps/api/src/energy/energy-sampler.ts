@@ -1,5 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { eachAtMost } from '../jobs/each-at-most.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { Recurring } from '../jobs/recurring.js';
 import { RecurringService } from '../jobs/recurring-service.js';
@@ -119,15 +120,11 @@ export class EnergySampler extends RecurringService {
       where: { driver: { in: WITH_METERS } },
       select: { nodeId: true },
     });
-    const queue = rows.map(({ nodeId }) => nodeId);
-    const workers = Array.from({ length: Math.min(METERS_AT_ONCE, queue.length) }, async () => {
-      for (let nodeId = queue.shift(); nodeId !== undefined; nodeId = queue.shift()) {
-        await this.#readMeter(nodeId, signal).catch((error: unknown) => {
-          if (!signal.aborted) this.#logger.warn((error as Error).message);
-        });
-      }
-    });
-    await Promise.all(workers);
+    await eachAtMost(METERS_AT_ONCE, rows, ({ nodeId }) =>
+      this.#readMeter(nodeId, signal).catch((error: unknown) => {
+        if (!signal.aborted) this.#logger.warn((error as Error).message);
+      }),
+    );
   }
 
   async #readMeter(nodeId: string, signal: AbortSignal): Promise<void> {

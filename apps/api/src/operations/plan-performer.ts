@@ -1,7 +1,6 @@
 import {
   type ClusterPlanStep,
   DrvsError,
-  type ErrorCode,
   MigrationResult,
   type PlanOutcome,
   type ProcessRow,
@@ -10,6 +9,7 @@ import { Injectable } from '@nestjs/common';
 import { AgentLinks } from '../agents/agent-links.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
+import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { NodeJobOptions } from '../jobs/node-jobs.js';
 import { cordon } from '../nodes/cordon.js';
@@ -26,8 +26,6 @@ type Move = Extract<ClusterPlanStep, { action: 'migrate-process' }>;
 type Switch = Extract<ClusterPlanStep, { action: 'power-on' | 'power-off' }>;
 
 const LIST_TIMEOUT_MS = 10_000;
-/** Errors that may go away by themselves: the runner tries again. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 
 /**
  * Carries out the steps of plans. The cluster goes on while a plan is carried out, so each step looks again whether it
@@ -187,7 +185,7 @@ export class PlanPerformer {
     } catch (thrown) {
       options.signal.throwIfAborted();
       const error = DrvsError.from(thrown);
-      if (PASSING.has(error.code)) throw error;
+      if (PASSING_ERRORS.has(error.code)) throw error;
       if (error.code === 'MigrationUnderWay') throw busy(move);
       const meanwhile = await this.#needless(move, home, options.signal);
       if (meanwhile !== null) return { skipped: meanwhile };

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { AgentsService } from '../agents/agents.service.js';
 import type { Actor } from '../auth/actor.js';
 import { Database, type Transaction } from '../database/database.js';
+import { eachAtMost } from '../jobs/each-at-most.js';
 import { LocalNodes } from '../power/local-nodes.js';
 import type { LiveDrvm, LiveNode, LiveState } from './live-snapshot.js';
 import { type MeasuredProcess, measuredLoad } from './measured-load.js';
@@ -79,18 +80,13 @@ export class LiveStates {
     drvms: readonly LiveDrvm[],
   ): Promise<Map<string, { rows: ProcessRow[]; atMs: number } | DrvsError>> {
     const seen = new Map<string, { rows: ProcessRow[]; atMs: number } | DrvsError>();
-    const queue = [...drvms];
-    const workers = Array.from({ length: Math.min(ASKED_AT_ONCE, queue.length) }, async () => {
-      for (let drvm = queue.shift(); drvm; drvm = queue.shift()) {
-        const options = { timeoutMs: LIST_TIMEOUT_MS };
-        const look = await this.agents
-          .containerCall(drvm.id, drvm.homeIndex, 'process.list', {}, options)
-          .then(({ result }) => ({ rows: result, atMs: Date.now() }))
-          .catch((error: unknown) => DrvsError.from(error));
-        seen.set(drvm.id, look);
-      }
+    await eachAtMost(ASKED_AT_ONCE, drvms, async ({ id, homeIndex }) => {
+      const look = await this.agents
+        .containerCall(id, homeIndex, 'process.list', {}, { timeoutMs: LIST_TIMEOUT_MS })
+        .then(({ result }) => ({ rows: result, atMs: Date.now() }))
+        .catch((error: unknown) => DrvsError.from(error));
+      seen.set(id, look);
     });
-    await Promise.all(workers);
     return seen;
   }
 }

@@ -5,7 +5,6 @@ import {
   ContainerMethods,
   type ContainerState,
   DrvsError,
-  NODE_DOWN_AFTER_MS,
   type ProcessRow,
   type ResourceAmounts,
 } from '@drvs/contracts';
@@ -16,7 +15,9 @@ import { Database } from '../database/database.js';
 import { homeSliceOf } from '../drvms/home-slice.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { NodeJobOptions } from '../jobs/node-jobs.js';
+import { isDown, unlessDown } from '../nodes/while-up.js';
 import { signMember } from '../operations/authority.js';
+import { openAuthority } from '../operations/sealed-authority.js';
 import { type SpecifiedDrvm, specOf, WITH_SPEC } from './container-spec.js';
 
 export interface SliceChangeOptions extends NodeJobOptions {
@@ -30,8 +31,6 @@ const STATUS_EVERY_MS = 200;
 const JOIN_MS = 20_000;
 /** A question that a container answers at once is asked again after so long. */
 const ANSWER_MS = 15_000;
-/** A node must be silent for so long before what is to be done there is left for when it comes back. */
-const LOOK_FOR_DOWN_MS = 1_000;
 
 /**
  * What is done to the containers of single slices, by whichever API process holds the channel of the node. Everything
@@ -67,16 +66,7 @@ export class ContainerWork {
       this.#own(options),
     );
     const { certificateRequest, host, port } = AgentMethods['drvm.prepare'].result.parse(answer);
-    const drvm = await this.drvm(drvmId);
-    if (drvm.authorityCertificate === null || drvm.authorityKey === null) {
-      throw new DrvsError('StateConflict', 'The DRVM has no authority: its creation never came that far', {
-        hint: 'Delete it and create it again.',
-      });
-    }
-    const authority = {
-      certificate: drvm.authorityCertificate,
-      privateKey: this.secrets.open(drvm.authorityKey, `drvm/${drvmId}`),
-    };
+    const authority = openAuthority(this.secrets, await this.drvm(drvmId));
     const certificate = await signMember(authority, drvmId, index, certificateRequest);
     await this.database.unrestricted.slice.update({
       where: { id: sliceId },
@@ -168,7 +158,7 @@ export class ContainerWork {
     if (missing.length === 0 || detail.split('; ').length > missing.length) return false;
     for (const { index } of missing) {
       const peer = drvm.slices.find((slice) => slice.index === index);
-      if (index === drvm.homeIndex || (peer && !(await this.isDown(peer.nodeId)))) return false;
+      if (index === drvm.homeIndex || (peer && !(await isDown(this.database, peer.nodeId)))) return false;
     }
     return true;
   }
@@ -220,33 +210,8 @@ export class ContainerWork {
     options: SliceChangeOptions,
     work: (options: SliceChangeOptions) => Promise<unknown>,
   ): Promise<boolean> {
-    if (await this.isDown(nodeId)) return false;
-    const end = new AbortController();
-    const watch = async (): Promise<void> => {
-      for (;;) {
-        await delay(LOOK_FOR_DOWN_MS, undefined, { signal: end.signal });
-        if (await this.isDown(nodeId)) end.abort(new DrvsError('NodeUnreachable', 'the node is down'));
-      }
-    };
-    const watched = watch().catch(() => undefined);
-    try {
-      await work({ ...options, signal: AbortSignal.any([options.signal, end.signal]) });
-      return true;
-    } catch (error) {
-      if (options.signal.aborted || !(await this.isDown(nodeId))) throw error;
-      return false;
-    } finally {
-      end.abort();
-      await watched;
-    }
-  }
-
-  async isDown(nodeId: string): Promise<boolean> {
-    const node = await this.database.unrestricted.node.findUnique({
-      where: { id: nodeId },
-      select: { lastSeenAt: true },
-    });
-    return !node?.lastSeenAt || node.lastSeenAt.getTime() < Date.now() - NODE_DOWN_AFTER_MS;
+    if (await isDown(this.database, nodeId)) return false;
+    return unlessDown(this.database, nodeId, options, work);
   }
 
   async #slice(drvmId: string, sliceId: string) {
