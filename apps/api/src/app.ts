@@ -4,12 +4,14 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { AppModule } from './app.module.js';
+import { AuthService } from './auth/auth.service.js';
 import type { Config } from './config/config.js';
 import { SecretBox } from './config/secret-box.js';
 import { migrate } from './database/migrator.js';
 import { logAccess, newRequestId } from './http/access-log.js';
 import { closeIdleConnections } from './http/close-idle.js';
 import { sendETags } from './http/etag.js';
+import { repeatLedgerAnswers } from './http/ledger-answers.js';
 import { PinoLogger } from './http/log.js';
 import { proxyPortal } from './http/portal-proxy.js';
 import { ProblemFilter, sendProblem } from './http/problem.filter.js';
@@ -17,6 +19,7 @@ import { sendSecurityHeaders } from './http/security-headers.js';
 import { MetricsService } from './metrics/metrics.service.js';
 import { serveOpenApi } from './openapi/document.js';
 import { acceptDeadlines } from './operations/deadline.js';
+import { RateLimits } from './rate-limits/rate-limits.js';
 
 /** JSON bodies; files have a limit and a parser of their own. */
 const MAX_JSON_BODY_BYTES = 1024 * 1024;
@@ -58,6 +61,7 @@ export async function createApp(config: Config): Promise<NestFastifyApplication>
   });
   logAccess(fastify, logger.pino);
   app.get(MetricsService).observe(fastify);
+  repeatLedgerAnswers(fastify, { auth: app.get(AuthService), limits: app.get(RateLimits) });
   app.useGlobalFilters(new ProblemFilter());
   serveOpenApi(app, config.version);
   if (config.portalUrl !== null) await proxyPortal(app, config.portalUrl);

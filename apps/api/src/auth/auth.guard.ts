@@ -2,8 +2,8 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RateLimits } from '../rate-limits/rate-limits.js';
-import { AuthService, CSRF_HEADER, SESSION_COOKIE } from './auth.service.js';
-import { requireActor } from './current-actor.js';
+import { type Authenticated, AuthService, CSRF_HEADER, SESSION_COOKIE } from './auth.service.js';
+import { notSignedIn } from './current-actor.js';
 import { IS_PUBLIC } from './public.js';
 
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -17,32 +17,50 @@ export class AuthGuard implements CanActivate {
     private readonly limits: RateLimits,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (context.getType<'http' | 'graphql'>() !== 'http') return true;
     if (this.reflector.getAllAndOverride<boolean>(IS_PUBLIC, [context.getHandler(), context.getClass()]))
       return true;
-    const http = context.switchToHttp();
-    const request = http.getRequest<FastifyRequest>();
-    await authenticateRequest(this.auth, request);
-    if (request.actor) await this.limits.charge(request.actor, http.getResponse<FastifyReply>());
-    return true;
+    // As switchToHttp gives them, which makes an object with three functions each time.
+    const request: FastifyRequest = context.getArgByIndex(0);
+    // Answers that may be repeated are asked for before Nest's turn: see ledger-answers.ts.
+    if (request.authenticated !== undefined) return true;
+    return admit(this.auth, this.limits, request, context.getArgByIndex(1)).then(() => true);
   }
 }
 
+/**
+ * Sets `request.actor` and `request.authenticated`, and counts the request.
+ * @throws DrvsError NotAuthenticated, NotAllowed without a session's CSRF token, TooManyRequests
+ */
+export async function admit(
+  auth: AuthService,
+  limits: RateLimits,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<Authenticated> {
+  const authenticated = await authenticateRequest(auth, request);
+  const charged = limits.charge(authenticated.actor, reply);
+  if (charged) await charged;
+  return authenticated;
+}
+
 /** Sets `request.actor`. @throws DrvsError NotAuthenticated, or NotAllowed without a session's CSRF token. */
-export async function authenticateRequest(auth: AuthService, request: FastifyRequest): Promise<void> {
+export async function authenticateRequest(
+  auth: AuthService,
+  request: FastifyRequest,
+): Promise<Authenticated> {
   const { authorization } = request.headers;
   const authenticated = await auth.authenticate({
     authorization,
     sessionCookie: request.cookies?.[SESSION_COOKIE],
   });
-  if (authenticated) {
-    request.authenticated = authenticated;
-    request.actor = authenticated.actor;
-    if (!READS.has(request.method)) {
-      const header = request.headers[CSRF_HEADER];
-      auth.requireCsrf(authenticated, Array.isArray(header) ? header[0] : header);
-    }
+  if (!authenticated) throw notSignedIn();
+  request.authenticated = authenticated;
+  request.actor = authenticated.actor;
+  if (!READS.has(request.method)) {
+    const header = request.headers[CSRF_HEADER];
+    auth.requireCsrf(authenticated, Array.isArray(header) ? header[0] : header);
   }
-  requireActor(request);
+  return authenticated;
 }

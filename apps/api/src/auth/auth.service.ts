@@ -1,12 +1,15 @@
 import { DrvsError, ROLES, type Role } from '@drvs/contracts';
 import { Inject, Injectable } from '@nestjs/common';
+import type pg from 'pg';
 import { AuditService } from '../audit/audit.service.js';
+import type { Statement } from '../database/actor-statements.js';
 import { Database } from '../database/database.js';
 import { Gathered } from '../database/gathered.js';
+import { type Moment, SNAPSHOT_COLUMN } from '../database/moment.js';
 import type { Actor } from './actor.js';
 import { LoginThrottle } from './login-throttle.js';
 import { verifyPassword } from './password.js';
-import { newSecret, parseApiToken, sameSecret, sha256 } from './secrets.js';
+import { isSecretOf, newSecret, parseApiToken, sameSecret, sha256 } from './secrets.js';
 
 export const SESSION_COOKIE = 'drvs_session';
 export const CSRF_HEADER = 'x-csrf-token';
@@ -22,6 +25,8 @@ export interface Authenticated {
   csrfToken: string | null;
   /** The row of the session, null for API tokens. */
   sessionHash: string | null;
+  /** At which the credential was read; later than the request came. */
+  moment: Moment;
 }
 
 export interface Credentials {
@@ -49,6 +54,7 @@ interface TokenRow {
   expiresAt: Date | null;
   revokedAt: Date | null;
   lastUsedAt: Date | null;
+  snapshot: string;
 }
 interface SessionRow {
   hash: string;
@@ -58,17 +64,18 @@ interface SessionRow {
   userName: string;
   userRole: string;
   userTenantId: string | null;
+  snapshot: string;
 }
 const TOKENS = {
   name: 'auth-tokens',
   text: `SELECT id, hash, name, tenant_id AS "tenantId", role, created_by_id AS "createdById", expires_at AS "expiresAt",
-      revoked_at AS "revokedAt", last_used_at AS "lastUsedAt"
+      revoked_at AS "revokedAt", last_used_at AS "lastUsedAt", ${SNAPSHOT_COLUMN}
     FROM api_token WHERE id = ANY($1)`,
 };
 const SESSIONS = {
   name: 'auth-sessions',
   text: `SELECT s.hash, s.csrf_token AS "csrfToken", s.expires_at AS "expiresAt", u.id AS "userId", u.name AS "userName",
-      u.role AS "userRole", u.tenant_id AS "userTenantId"
+      u.role AS "userRole", u.tenant_id AS "userTenantId", ${SNAPSHOT_COLUMN}
     FROM session s JOIN app_user u ON u.id = s.user_id WHERE s.hash = ANY($1)`,
 };
 
@@ -78,14 +85,8 @@ const SESSIONS = {
  */
 @Injectable()
 export class AuthService {
-  readonly #tokens = new Gathered<null, TokenRow>(async (_, ids) => {
-    const rows = await this.database.readSystem<TokenRow>(TOKENS, [ids]);
-    return new Map(rows.map((row) => [row.id, row]));
-  });
-  readonly #sessions = new Gathered<null, SessionRow>(async (_, hashes) => {
-    const rows = await this.database.readSystem<SessionRow>(SESSIONS, [hashes]);
-    return new Map(rows.map((row) => [row.hash, row]));
-  });
+  readonly #tokens = this.#gathered<TokenRow>(TOKENS, ({ id }) => id);
+  readonly #sessions = this.#gathered<SessionRow>(SESSIONS, ({ hash }) => hash);
 
   constructor(
     private readonly database: Database,
@@ -175,11 +176,22 @@ export class AuthService {
     };
   }
 
+  /** Rows by key, those of requests that arrive together in one query, with the moment that they are of. */
+  #gathered<Row extends pg.QueryResultRow & { snapshot: string }>(
+    statement: Statement,
+    keyOf: (row: Row) => string,
+  ): Gathered<null, { row: Row; moment: Moment }> {
+    return new Gathered(async (_, keys) => {
+      const { rows, moment } = await this.database.readAtMoment<Row>(statement, [keys]);
+      return new Map(rows.map((row) => [keyOf(row), { row, moment }]));
+    });
+  }
+
   async #byToken(authorization: string): Promise<Authenticated> {
     const token = parseApiToken(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '');
-    const row = token && (await this.#tokens.load('', null, token.id));
-    const isRight = sameSecret(sha256(token?.secret ?? ''), row?.hash ?? '');
-    if (!token || !row || !isRight) throw staleToken('is not known here');
+    const found = token && (await this.#tokens.load('', null, token.id));
+    if (!token || !found || !isSecretOf(found.row.hash, token.secret)) throw staleToken('is not known here');
+    const { row, moment } = found;
     if (row.revokedAt !== null) throw staleToken('has been revoked');
     if (row.expiresAt !== null && row.expiresAt <= new Date()) throw staleToken('has expired');
     if (row.lastUsedAt === null || Date.now() - row.lastUsedAt.getTime() > TOUCH_EVERY_MS) {
@@ -193,15 +205,17 @@ export class AuthService {
       actor: { userId, tokenId: row.id, name, role: roleOf(row.role), tenantId },
       csrfToken: null,
       sessionHash: null,
+      moment,
     };
   }
 
   async #bySession(cookie: string): Promise<Authenticated> {
     const hash = sha256(cookie);
-    const session = await this.#sessions.load('', null, hash);
-    if (!session || session.expiresAt <= new Date()) {
+    const found = await this.#sessions.load('', null, hash);
+    if (!found || found.row.expiresAt <= new Date()) {
       throw new DrvsError('NotAuthenticated', 'the session has ended', { hint: 'Sign in again.' });
     }
+    const { row: session, moment } = found;
     const expiresAt = new Date(Date.now() + SESSION_IDLE_MS);
     if (expiresAt.getTime() - session.expiresAt.getTime() > TOUCH_EVERY_MS) {
       await this.database.unrestricted.session.updateMany({ where: { hash }, data: { expiresAt } });
@@ -211,6 +225,7 @@ export class AuthService {
       actor: { userId, tokenId: null, name, role: roleOf(userRole), tenantId },
       csrfToken: session.csrfToken,
       sessionHash: hash,
+      moment,
     };
   }
 }

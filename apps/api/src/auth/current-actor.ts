@@ -14,13 +14,16 @@ declare module 'fastify' {
 
 export function requireActor(request: FastifyRequest): Actor {
   if (request.actor) return request.actor;
-  throw new DrvsError('NotAuthenticated', 'you are not signed in', {
+  throw notSignedIn();
+}
+
+export function notSignedIn(): DrvsError {
+  return new DrvsError('NotAuthenticated', 'you are not signed in', {
     hint: 'Send `Authorization: Bearer <token>`, or sign in at auth/login.',
   });
 }
 
 /** Who asks, as a parameter of a controller's method. */
 export const CurrentActor = createParamDecorator(
-  (_: unknown, context: ExecutionContext): Actor =>
-    requireActor(context.switchToHttp().getRequest<FastifyRequest>()),
+  (_: unknown, context: ExecutionContext): Actor => requireActor(context.getArgByIndex<FastifyRequest>(0)),
 );

@@ -14,6 +14,13 @@ export function sameSecret(one: string, other: string): boolean {
   return timingSafeEqual(hash('sha256', one, 'buffer'), hash('sha256', other, 'buffer'));
 }
 
+/** Whether this is the secret that the SHA-256 was kept of; it takes the same time whichever byte differs. */
+export function isSecretOf(kept: string, secret: string): boolean {
+  const bytes = Buffer.from(kept, 'hex');
+  const shown = hash('sha256', secret, 'buffer');
+  return bytes.length === shown.length && timingSafeEqual(bytes, shown);
+}
+
 const API_TOKEN = /^drvs_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/;
 
 /** `drvs_<id>_<secret>`: the id finds the row, the secret proves it. */

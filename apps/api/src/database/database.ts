@@ -7,6 +7,7 @@ import { CONFIG, type Config } from '../config/config.js';
 import { type Prisma, PrismaClient } from '../gen/client.js';
 import { ActorStatements, ANSWER_WITHIN_MS, type Statement } from './actor-statements.js';
 import { Gathered } from './gathered.js';
+import type { Moment } from './moment.js';
 import { isRetryable } from './sql-state.js';
 
 export type Transaction = Prisma.TransactionClient;
@@ -46,6 +47,11 @@ export class Database implements OnApplicationShutdown {
     await this.#flusher.query(FLUSH);
     return new Map(keys.map((key) => [key, true]));
   });
+  /**
+   * Connections made so far. A server that broke down may number transactions anew that it had lost: a snapshot seen
+   * over a connection that came after it is another one, though it reads the same.
+   */
+  #connected = 0;
   readonly #followUps = new WeakMap<Transaction, (() => void | Promise<void>)[]>();
 
   constructor(@Inject(CONFIG) config: Config) {
@@ -57,6 +63,9 @@ export class Database implements OnApplicationShutdown {
     });
     // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
     this.pool.on('error', () => undefined);
+    this.pool.on('connect', () => {
+      this.#connected++;
+    });
     this.unrestricted = new PrismaClient({ adapter: new PrismaPg(this.pool) });
     this.#reads = new ActorStatements(config.databaseUrl, 'read-only');
     this.#changes = new ActorStatements(config.databaseUrl, 'read-write');
@@ -124,6 +133,16 @@ export class Database implements OnApplicationShutdown {
   async readSystem<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[]): Promise<Row[]> {
     const query = { ...statement, values, query_timeout: ANSWER_WITHIN_MS };
     return (await this.pool.query<Row>(query)).rows;
+  }
+
+  /** As `readSystem`, of a statement that has SNAPSHOT_COLUMN, and the moment of the ledger that it read at. */
+  async readAtMoment<Row extends pg.QueryResultRow & { snapshot: string }>(
+    statement: Statement,
+    values: unknown[],
+  ): Promise<{ rows: Row[]; moment: Moment }> {
+    const askedAt = performance.now();
+    const rows = await this.readSystem<Row>(statement, values);
+    return { rows, moment: { snapshot: `${this.#connected}/${rows[0]?.snapshot}`, askedAt } };
   }
 
   /** Runs once the transaction has been committed, before its caller goes on; never when it was rolled back. */

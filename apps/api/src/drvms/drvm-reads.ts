@@ -6,18 +6,19 @@ import type { Database } from '../database/database.js';
 import { Gathered } from '../database/gathered.js';
 import { DRVM_FIELDS, type DrvmViewRow, drvmViewOf, SLICE_FIELDS } from './drvm-view.js';
 
-type FoundDrvm = Omit<DrvmViewRow, 'tenant' | 'slices'> & { tenantName: string };
-type FoundSlice = Omit<DrvmViewRow['slices'][number], 'node'> & { nodeName: string };
+type DrvmColumns = Omit<DrvmViewRow, 'tenant' | 'slices'> & { tenantName: string };
+type SliceColumns = Omit<DrvmViewRow['slices'][number], 'node'> & { nodeName: string };
+/** One for each slice; of a DRVM without any, one whose columns of a slice are null. */
+type Found = DrvmColumns & (SliceColumns | { drvmId: null });
 
+/** One statement for both, so that what is shown of them is of one moment. */
 const DRVMS = {
   name: 'drvms-by-id',
-  text: `SELECT ${columnsOf('drvm', 'd', DRVM_FIELDS)}, t.name AS "tenantName"
-    FROM drvm d JOIN tenant t ON t.id = d.tenant_id WHERE d.id = ANY($1::uuid[])`,
-};
-const SLICES = {
-  name: 'slices-by-drvm',
-  text: `SELECT ${columnsOf('slice', 's', SLICE_FIELDS)}, n.name AS "nodeName"
-    FROM slice s JOIN node n ON n.id = s.node_id WHERE s.drvm_id = ANY($1::uuid[]) ORDER BY s.drvm_id, s.slice_index`,
+  text: `SELECT ${columnsOf('drvm', 'd', DRVM_FIELDS)}, t.name AS "tenantName",
+      ${columnsOf('slice', 's', SLICE_FIELDS)}, n.name AS "nodeName"
+    FROM drvm d JOIN tenant t ON t.id = d.tenant_id
+      LEFT JOIN (slice s JOIN node n ON n.id = s.node_id) ON s.drvm_id = d.id
+    WHERE d.id = ANY($1::uuid[]) ORDER BY d.id, s.slice_index`,
 };
 
 /** DRVMs by id, as they are shown: what is asked most often. Those asked for at the same moment are read together. */
@@ -25,13 +26,9 @@ export class DrvmReads {
   readonly #gathered: Gathered<Actor, DrvmView>;
 
   constructor(database: Database) {
-    this.#gathered = new Gathered(async (actor, ids) => {
-      const [drvms, slices] = await Promise.all([
-        database.read<FoundDrvm>(actor, DRVMS, [ids]),
-        database.read<FoundSlice>(actor, SLICES, [ids]),
-      ]);
-      return viewsOf(drvms, slices);
-    });
+    this.#gathered = new Gathered(async (actor, ids) =>
+      viewsOf(await database.read<Found>(actor, DRVMS, [ids])),
+    );
   }
 
   /** Undefined when there is none that the actor may see. */
@@ -40,10 +37,15 @@ export class DrvmReads {
   }
 }
 
-function viewsOf(drvms: readonly FoundDrvm[], slices: readonly FoundSlice[]): Map<string, DrvmView> {
+function viewsOf(found: readonly Found[]): Map<string, DrvmView> {
   const rows = new Map<string, DrvmViewRow>();
-  for (const drvm of drvms) rows.set(drvm.id, { ...drvm, tenant: { name: drvm.tenantName }, slices: [] });
-  for (const slice of slices)
-    rows.get(slice.drvmId)?.slices.push({ ...slice, node: { name: slice.nodeName } });
+  for (const one of found) {
+    let row = rows.get(one.id);
+    if (row === undefined) {
+      row = { ...one, tenant: { name: one.tenantName }, slices: [] };
+      rows.set(one.id, row);
+    }
+    if (one.drvmId !== null) row.slices.push({ ...one, node: { name: one.nodeName } });
+  }
   return new Map([...rows].map(([id, row]) => [id, drvmViewOf(row)]));
 }

@@ -25,7 +25,7 @@ export class DrvmsController {
   ) {}
 
   @Get()
-  @Endpoint({ summary: 'The DRVMs', query: DrvmQuery, answer: pageAnswer(DrvmAnswer) })
+  @Endpoint({ summary: 'The DRVMs', query: DrvmQuery, answer: pageAnswer(DrvmAnswer), isOfLedger: true })
   list(
     @CurrentActor() actor: Actor,
     @Query(new ZodPipe(DrvmQuery)) query: z.infer<typeof DrvmQuery>,
@@ -68,7 +68,7 @@ export class DrvmsController {
   }
 
   @Get(':drvm')
-  @Endpoint({ summary: 'A DRVM, by id, name or tenant~name', answer: DrvmAnswer })
+  @Endpoint({ summary: 'A DRVM, by id, name or tenant~name', answer: DrvmAnswer, isOfLedger: true })
   show(@CurrentActor() actor: Actor, @Param('drvm') reference: string): Promise<DrvmView> {
     return this.drvms.show(actor, reference);
   }

@@ -2,14 +2,8 @@ import { DrvsError } from '@drvs/contracts';
 import httpProxy from '@fastify/http-proxy';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
+import { isOwnPath } from './own-paths.js';
 import { sendProblem } from './problem.filter.js';
-
-/** These paths are the API's own: an unknown one below them is answered here and never handed on. */
-const OWN_PATHS = /^\/(api|graphql|agent|healthz|readyz|metrics)(\/|\?|$)/;
-
-function isOwnPath(url: string): boolean {
-  return OWN_PATHS.test(url);
-}
 
 /**
  * Hands all that is not the API's on to the portal's server, WebSockets too: browser, API and portal share one

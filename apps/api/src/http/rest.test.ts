@@ -9,11 +9,12 @@ import type {
   TenantView,
   UserView,
 } from '@drvs/contracts';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import WebSocket, { WebSocketServer } from 'ws';
 import { ApiClient, addNode, startApi, type TestApi } from '../../../../test/support/api.js';
 import { startPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { Database } from '../database/database.js';
+import { DrvmsService } from '../drvms/drvms.service.js';
 
 let postgres: TestPostgres;
 let api: TestApi;
@@ -250,11 +251,59 @@ describe('OpenAPI', () => {
   });
 });
 
+describe('a read that was answered at this moment of the ledger', () => {
+  let id: string;
+  const read = (client: ApiClient) => client.get<DrvmView>(`/drvms/${id}`);
+  beforeAll(async () => {
+    const { id: tenantId } = (await api.admin.post<TenantView>('/tenants', { name: 'still' })).expect(201);
+    const { unrestricted } = api.app.get(Database);
+    ({ id } = await unrestricted.drvm.create({ data: { tenantId, name: 'still', state: 'stopped' } }));
+  });
+
+  it('is answered with the same text and ETag, without being made again', async () => {
+    const made = jest.spyOn(api.app.get(DrvmsService), 'show');
+    const first = await read(api.admin);
+    // Other work of the process may make another moment at any time: not each read is a repetition.
+    for (let reads = 1; made.mock.calls.length === reads; reads++) {
+      const again = await read(api.admin);
+      expect(again.body).toEqual(first.body);
+      expect(again.headers.get('etag')).toBe(first.headers.get('etag'));
+      expect(again.headers.get('content-type')).toBe(first.headers.get('content-type'));
+      expect(again.headers.get('ratelimit')).not.toBeNull();
+    }
+    made.mockRestore();
+  });
+
+  it('is never answered with what has changed since', async () => {
+    const { unrestricted } = api.app.get(Database);
+    for (let change = 1; change <= 40; change++) {
+      await unrestricted.drvm.update({ where: { id }, data: { detail: `changed ${change}` } });
+      expect((await read(api.admin)).expect(200).detail).toBe(`changed ${change}`);
+      expect((await read(api.admin)).expect(200).detail).toBe(`changed ${change}`);
+    }
+  });
+
+  it('is answered to nobody else, nor to a token that was revoked meanwhile', async () => {
+    const token = { name: 'reader', role: 'auditor' };
+    const made = (await api.admin.post<NewTokenView>('/tokens', token)).expect(201);
+    const auditor = new ApiClient(api.url, made.token);
+    for (let reads = 0; reads < 5; reads++) (await read(auditor)).expect(200);
+    expect((await read(new ApiClient(api.url, null))).status).toBe(401);
+    expect((await read(await api.clientFor('member', 'da'))).status).toBe(404);
+    expect((await read(await api.clientFor('member', 'still'))).status).toBe(200);
+    (await api.admin.delete(`/tokens/${made.id}`)).expect(204);
+    expect((await read(auditor)).status).toBe(401);
+  });
+});
+
 describe('one origin', () => {
   it('hands on what is not the API to the portal, and answers unknown paths of the API itself', async () => {
     const page = await fetch(`${api.url}/es/drvms/x?tab=1`);
     expect(await page.text()).toBe(`portal GET /es/drvms/x?tab=1 for ${new URL(api.url).host}`);
-    expect(page.headers.get('content-security-policy')).toContain("frame-ancestors 'none'");
+    expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
+    const data = await api.admin.get('/drvms');
+    expect(data.headers.get('content-security-policy')).toBe("default-src 'none';frame-ancestors 'none'");
+    expect(data.headers.get('x-content-type-options')).toBe('nosniff');
     const unknown = await fetch(`${api.url}/api/v1/nothing`);
     expect([unknown.status, ((await unknown.json()) as Problem).code]).toEqual([404, 'NotFound']);
   });

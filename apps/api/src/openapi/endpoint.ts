@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { ErrorCode } from '@drvs/contracts';
 import { applyDecorators, UseInterceptors } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import {
   ApiBody,
   ApiExtension,
@@ -37,6 +38,11 @@ export interface EndpointDescription {
   ifMatch?: boolean;
   /** A change that honours Idempotency-Key. */
   idempotent?: boolean;
+  /**
+   * A read whose answer follows from the ledger, the credential and the address alone, and has no headers of its own:
+   * it is repeated while the ledger stays as it is (ledger-answers.ts). Not for what the clock or an agent has a say in.
+   */
+  isOfLedger?: boolean;
 }
 
 /** Where the codes of `problems` wait in the decorators' metadata for the document to be put together. */
@@ -66,6 +72,7 @@ export function Endpoint(description: EndpointDescription): MethodDecorator {
     isPublic,
     ifMatch,
     idempotent,
+    isOfLedger,
   } = description;
   const decorators: MethodDecorator[] = [
     ApiOperation({ summary, description: description.description }),
@@ -99,6 +106,7 @@ export function Endpoint(description: EndpointDescription): MethodDecorator {
       ApiHeader({ name: 'If-Match', required: false, description: 'ETag that you read; 412 if stale' }),
     );
   }
+  if (isOfLedger) decorators.push(RouteConfig({ isOfLedger }) as MethodDecorator);
   // What is accepted and goes on in the background.
   if (status === 202) {
     decorators.push(

@@ -8,6 +8,13 @@ import { TokenBuckets } from './token-buckets.js';
 
 const FRESH_MS = 2_000;
 
+/** As they are set. */
+interface Rates {
+  token: Rate | null;
+  tenant: Rate | null;
+  cluster: Rate | null;
+}
+
 interface Limit {
   kind: 'token' | 'tenant';
   key: string;
@@ -24,14 +31,19 @@ interface Limit {
 export class RateLimits {
   readonly #buckets = new TokenBuckets();
   readonly #policies = new WeakMap<Rate, string>();
-  #rates: { token: Rate | null; tenant: Rate | null; cluster: Rate | null } | null = null;
+  #rates: Rates | null = null;
   #freshUntil = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly settings: SettingsService) {}
 
-  /** @throws DrvsError TooManyRequests with `retryAfterSeconds` */
-  async charge(actor: Actor, reply: FastifyReply | undefined): Promise<void> {
-    const limits = await this.#limitsOf(actor);
+  /** @throws DrvsError TooManyRequests with `retryAfterSeconds`; a promise only when the limits must be read first */
+  charge(actor: Actor, reply: FastifyReply | undefined): void | Promise<void> {
+    if (this.#rates !== null && performance.now() <= this.#freshUntil)
+      return this.#charge(limitsOf(actor, this.#rates), reply);
+    return this.#read().then((rates) => this.#charge(limitsOf(actor, rates), reply));
+  }
+
+  #charge(limits: readonly Limit[], reply: FastifyReply | undefined): void {
     let tightest: { limit: Limit; remaining: number } | null = null;
     for (const limit of limits) {
       const { remaining, retryAfterSeconds } = this.#buckets.look(limit.key, limit.rate);
@@ -45,24 +57,15 @@ export class RateLimits {
     if (tightest) this.#tell(reply, tightest.limit, tightest.remaining - 1, 0);
   }
 
-  async #limitsOf(actor: Actor): Promise<Limit[]> {
-    const now = performance.now();
-    if (this.#rates === null || now > this.#freshUntil) {
-      this.#rates = {
-        token: await this.settings.get('rateLimits.token'),
-        tenant: await this.settings.get('rateLimits.tenant'),
-        cluster: await this.settings.get('rateLimits.cluster'),
-      };
-      this.#freshUntil = now + FRESH_MS;
-    }
-    const { token, tenant, cluster } = this.#rates;
-    const own = actor.tenantId === null ? cluster : token;
-    const limits: Limit[] = [];
-    if (own)
-      limits.push({ kind: 'token', key: `t/${actor.tokenId ?? actor.userId ?? actor.name}`, rate: own });
-    if (actor.tenantId !== null && tenant)
-      limits.push({ kind: 'tenant', key: `d/${actor.tenantId}`, rate: tenant });
-    return limits;
+  async #read(): Promise<Rates> {
+    const rates = {
+      token: await this.settings.get('rateLimits.token'),
+      tenant: await this.settings.get('rateLimits.tenant'),
+      cluster: await this.settings.get('rateLimits.cluster'),
+    };
+    this.#rates = rates;
+    this.#freshUntil = performance.now() + FRESH_MS;
+    return rates;
   }
 
   #tell(reply: FastifyReply | undefined, { kind, rate }: Limit, remaining: number, seconds: number): void {
@@ -75,6 +78,15 @@ export class RateLimits {
     void reply.header('ratelimit-policy', `"${kind}"${policy}`);
     void reply.header('ratelimit', `"${kind}";r=${remaining};t=${Math.ceil(seconds)}`);
   }
+}
+
+function limitsOf(actor: Actor, { token, tenant, cluster }: Rates): Limit[] {
+  const own = actor.tenantId === null ? cluster : token;
+  const limits: Limit[] = [];
+  if (own) limits.push({ kind: 'token', key: `t/${actor.tokenId ?? actor.userId ?? actor.name}`, rate: own });
+  if (actor.tenantId !== null && tenant)
+    limits.push({ kind: 'tenant', key: `d/${actor.tenantId}`, rate: tenant });
+  return limits;
 }
 
 function tooMany({ kind, rate }: Limit, seconds: number): DrvsError {

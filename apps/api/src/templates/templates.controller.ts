@@ -28,7 +28,7 @@ export class TemplatesController {
   ) {}
 
   @Get()
-  @Endpoint({ summary: 'The templates that one may use', answer: TemplateListAnswer })
+  @Endpoint({ summary: 'The templates that one may use', answer: TemplateListAnswer, isOfLedger: true })
   async list(@CurrentActor() actor: Actor): Promise<{ items: TemplateView[] }> {
     return { items: await this.templates.list(actor) };
   }
@@ -51,7 +51,7 @@ export class TemplatesController {
   }
 
   @Get(':template')
-  @Endpoint({ summary: 'A template, by name or id', answer: TemplateAnswer })
+  @Endpoint({ summary: 'A template, by name or id', answer: TemplateAnswer, isOfLedger: true })
   show(@CurrentActor() actor: Actor, @Param('template') reference: string): Promise<TemplateView> {
     return this.templates.show(actor, reference);
   }

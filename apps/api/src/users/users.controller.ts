@@ -47,7 +47,7 @@ export class UsersController {
   }
 
   @Get(':user')
-  @Endpoint({ summary: 'A user, by name or id', answer: UserAnswer })
+  @Endpoint({ summary: 'A user, by name or id', answer: UserAnswer, isOfLedger: true })
   show(@CurrentActor() actor: Actor, @Param('user') reference: string): Promise<UserView> {
     return this.users.show(actor, reference);
   }
