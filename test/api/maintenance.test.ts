@@ -46,10 +46,7 @@ beforeEach(async () => {
 afterEach(async () => {
   guests.stop();
   cluster.stop();
-  const { plan, operation, drvm, node, enrolmentToken, event } = database.unrestricted;
-  for (const table of [plan, operation, drvm, enrolmentToken, node, event]) {
-    await (table.deleteMany as (args: object) => Promise<unknown>)({});
-  }
+  await cluster.empty('plan', 'operation', 'drvm', 'enrolmentToken', 'node', 'event');
 });
 
 const WITHIN_MS = 60_000;

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
@@ -18,6 +17,7 @@ import { containerName, createTransport } from '@drvs/drvmm-core';
 import { MolContainer } from '@drvs/dvos';
 import { instrument } from '@drvs/dvos/loader';
 import type { z } from 'zod';
+import { freePort } from '../support/ports.js';
 import { Authority, type Identity } from './authority.js';
 
 type Params<M extends ContainerMethod> = z.input<(typeof ContainerMethods)[M]['params']>;
@@ -204,12 +204,4 @@ export class Drvm {
 
 export function guestPath(name: string): string {
   return join(import.meta.dirname, '../../libs/dvos/dist/guest', `${name}.wasm`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
