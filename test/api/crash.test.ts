@@ -5,10 +5,12 @@ import {
   type AgentMethod,
   type DrvmView,
   DrvsError,
+  type EventView,
   type NodeView,
   type OperationView,
 } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
 import { AgentPeer } from '../support/agent-peer.js';
 import { ApiProcess, buildAll } from '../support/api-process.js';
 import { until } from '../support/cluster.js';
@@ -176,4 +178,43 @@ describe.each(backends)('after kill -9 of the API, with jobs on %s,', (backend) 
     expect(await allocated()).toEqual([0, 0]);
     for (const { containers } of agents) expect(containers.size).toBe(0);
   }, 180_000);
+});
+
+describe('after a restart of the API', () => {
+  test('silence counts from then on: nobody is told to be down for not having been heard meanwhile', async () => {
+    const databaseUrl = await postgres.createDatabase();
+    api = await ApiProcess.on(databaseUrl, folder, { DRVS_BOOTSTRAP_NODES: '2' });
+    await clusterOfTwo();
+    const [stays, leaves] = agents as [AgentPeer, AgentPeer];
+    await api.kill();
+    leaves.disconnect();
+    // As if it had been away for five minutes.
+    const client = new pg.Client({ connectionString: databaseUrl });
+    await client.connect();
+    await client.query(`UPDATE node SET last_seen_at = last_seen_at - interval '5 minutes'`);
+    await client.query(`UPDATE api_process SET seen_at = seen_at - interval '5 minutes'`);
+    await client.end();
+    await api.start();
+    const nodes = async () => (await call<{ items: NodeView[] }>('GET', 'nodes')).items;
+    const first = await nodes();
+    expect(first.map(({ name, state }) => [name, state])).toEqual([
+      ['node1', 'up'],
+      ['node2', 'up'],
+    ]);
+    // It is said when it was really heard last.
+    expect(Date.now() - Date.parse(first[1]!.lastSeenAt!)).toBeGreaterThan(4 * 60_000);
+    await until('one is heard again', () => stays.isConnected);
+    await until(
+      'the other is missed after all',
+      async () => (await nodes()).some(({ name, state }) => name === 'node2' && state === 'down'),
+      TAKEN_UP_WITHIN_MS,
+    );
+    const told = await until('it is told', async () => {
+      const { items } = await call<{ items: EventView[] }>('GET', 'events');
+      const down = items.filter(({ kind }) => ['node.down', 'node.lost'].includes(kind));
+      return down.length > 0 ? down : undefined;
+    });
+    expect(told.map(({ kind, node }) => [kind, node])).toEqual([['node.down', 'node2']]);
+    expect((await nodes())[0]).toMatchObject({ name: 'node1', state: 'up' });
+  }, 240_000);
 });

@@ -94,6 +94,41 @@ describe.each(backends)('jobs on %s', (kind) => {
     await queues.close();
   });
 
+  test('a job that never ends is ended when nobody waits for it any more, also in another process', async () => {
+    const { queues } = await open();
+    const told: ((key: string) => void)[] = [];
+    const between = {
+      tell: async (key: string) => {
+        for (const listener of told) listener(key);
+      },
+      onTold: (listener: (key: string) => void) => void told.push(listener),
+    };
+    const serving = new NodeJobs(queues, between);
+    const asking = new NodeJobs(queues, between);
+    const stop = new AbortController();
+    const reason = await new Promise<unknown>((resolve) => {
+      serving.serve('n4', (_name, _data, signal) => {
+        stop.abort(new DrvsError('Cancelled', 'enough'));
+        return new Promise((_, reject) => {
+          signal.addEventListener('abort', () => {
+            resolve(signal.reason);
+            reject(signal.reason);
+          });
+        });
+      });
+      void expect(
+        asking.run(
+          'n4',
+          'drvm.delete',
+          { operationId: 'o', drvmId: 'd' },
+          { key: 'o.0.1', withinMs: 60_000, signal: stop.signal },
+        ),
+      ).rejects.toMatchObject({ message: 'enough' });
+    });
+    expect(reason).toMatchObject({ code: 'Cancelled' });
+    await queues.close();
+  });
+
   test('waiting ends at once when it is cancelled', async () => {
     const { queues } = await open();
     const nodes = new NodeJobs(queues);

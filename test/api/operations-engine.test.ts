@@ -163,6 +163,32 @@ describe('in one process', () => {
       },
     );
 
+    test('of a step that waits for who never answers does not wait for it, and says what is left', async () => {
+      let reach = (): void => undefined;
+      const reached = new Promise<void>((resolve) => {
+        reach = resolve;
+      });
+      const never = new Promise<void>(() => undefined);
+      nodes[1]!.before = (method) => {
+        if (method === 'drvm.start') reach();
+        return method === 'drvm.start' || method === 'drvm.delete' ? never : undefined;
+      };
+      const { operation } = await create();
+      await reached;
+      (await api.admin.post(`/operations/${operation.id}/cancel`)).expect(202);
+      expect((await ended(operation.id)).state).toBe('cancelled');
+      expect(await facts()).toEqual({ unequal: 0, open: 0, halves: 0 });
+      const { items } = (await api.admin.get<OperationLogPage>(`/operations/${operation.id}/logs`)).expect(
+        200,
+      );
+      const texts = items.map(({ text }) => text);
+      expect(texts).toContain('a cancellation was asked for: what is under way is ended');
+      expect(texts).toContainEqual(expect.stringMatching(/^node2 did not undo its part/));
+      // It is told again with its next report.
+      nodes[1]!.before = () => undefined;
+      await until('nothing is left there', () => nodes[1]!.containers.size === 0, PATIENT_MS);
+    });
+
     test('of one that waits for its place ends it at once, and takes back what it wanted', async () => {
       await ended((await create()).operation.id);
       const held = hold('drvm.prepare');

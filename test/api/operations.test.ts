@@ -1,5 +1,14 @@
-import { DrvsError, type OperationView } from '@drvs/contracts';
+import {
+  type ContainerMethod,
+  DrvsError,
+  type OperationView,
+  type RpcCallOptions,
+  withBody,
+} from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { ContainerParams } from '../../apps/api/src/agents/agent-link.js';
+import { AgentLinks } from '../../apps/api/src/agents/agent-links.js';
+import { AgentsService } from '../../apps/api/src/agents/agents.service.js';
 import { NodeReports } from '../../apps/api/src/agents/node-reports.js';
 import { SYSTEM } from '../../apps/api/src/auth/actor.js';
 import { CONFIG, type Config } from '../../apps/api/src/config/config.js';
@@ -322,6 +331,88 @@ describe('several API processes', () => {
       expect(await ended(operationId)).toMatchObject({ state: 'succeeded' });
       expect(agent.containers.get(drvmId)?.state).toBe('running');
       expect(await drvmRow(drvmId)).toMatchObject({ state: 'running' });
+    } finally {
+      agent.disconnect();
+      await other.stop();
+    }
+  });
+
+  test('what is asked of the one that does not hold the channel is asked of the agent all the same', async () => {
+    const { databaseUrl, secretFile, bootstrapFile } = api.app.get<Config>(CONFIG);
+    const other = await startApi(databaseUrl, { secretFile, bootstrapFile });
+    const agent = new AgentPeer(other.url, 'node1');
+    const content = Buffer.alloc(1_048_576, 'drvs ');
+    let reach = (): void => undefined;
+    const reached = new Promise<void>((resolve) => {
+      reach = resolve;
+    });
+    const cancelled = new Promise<void>((resolve) => {
+      agent.containerCall = async (_, method, _params, context) => {
+        if (method === 'process.list') return [];
+        if (method === 'file.stat') {
+          const at = new Date(0).toISOString();
+          return { path: '/data', kind: 'file', size: content.length, mode: 0o644, modifiedAt: at };
+        }
+        if (method === 'file.read') return withBody({ size: content.length, eof: true }, content);
+        if (method === 'process.wait') {
+          reach();
+          await new Promise<void>((ended) => context.signal.addEventListener('abort', () => ended()));
+          resolve();
+          throw new DrvsError('Cancelled', 'nobody waits');
+        }
+        if (method !== 'process.output') throw new DrvsError('NotFound', `no ${method} here`);
+        for (let part = 0; part < 20; part++)
+          await context.chunk(
+            { stream: 'stdout', offset: part * 100_000 },
+            Buffer.alloc(100_000, `${part % 10}`),
+          );
+        return { nextOffset: 2_000_000, lost: 0, exit: null };
+      };
+    });
+    try {
+      expect((await agent.enrol(await cluster.enrolToken())).status).toBe(201);
+      await agent.connect();
+      const { drvmId, operationId } = await drvmOn([agent]);
+      expect(await ended(operationId)).toMatchObject({ state: 'succeeded' });
+      const agents = api.app.get(AgentsService, { strict: false });
+      expect(api.app.get(AgentLinks, { strict: false }).get(agent.nodeId)).toBeUndefined();
+      const ask = <M extends ContainerMethod>(
+        method: M,
+        params: ContainerParams<M>,
+        options: RpcCallOptions = {},
+      ) => agents.containerCall(drvmId, 0, method, params, options);
+      expect((await ask('process.list', {})).result).toEqual([]);
+      const { body } = await ask('file.read', { path: '/data', length: content.length });
+      expect(content.equals(body)).toBe(true);
+      const parts: Buffer[] = [];
+      await ask(
+        'process.output',
+        { pid: 1 },
+        { onChunk: (_params, bytes) => void parts.push(Buffer.from(bytes)) },
+      );
+      expect(parts.map((part) => [part.length, String.fromCharCode(part[0]!)])).toEqual(
+        Array.from({ length: 20 }, (_, part) => [100_000, `${part % 10}`]),
+      );
+      // What the agent refuses is told as it said it.
+      await expect(ask('process.kill', { pid: 1 })).rejects.toMatchObject({
+        code: 'NotFound',
+        message: 'no process.kill here',
+      });
+      const stop = new AbortController();
+      const waiting = expect(ask('process.wait', { pid: 1 }, { signal: stop.signal })).rejects.toMatchObject({
+        code: 'Cancelled',
+      });
+      await reached;
+      stop.abort();
+      await waiting;
+      await cancelled;
+      // A resize asks the home what is in use, before anything is changed.
+      const token = await cluster.token('supra-admin');
+      const operation = await cluster.rest<OperationView>(token, 'PATCH', `drvms/${drvmId}`, { cpu: 0.6 });
+      expect(await ended(operation.id)).toMatchObject({ state: 'succeeded' });
+      expect(agent.specs.get(drvmId)?.limits.cpuMilli).toBe(600);
+      await other.stop();
+      await expect(ask('process.list', {})).rejects.toMatchObject({ code: 'NodeUnreachable' });
     } finally {
       agent.disconnect();
       await other.stop();

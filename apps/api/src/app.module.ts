@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { AgentsModule } from './agents/agents.module.js';
 import { AlertsModule } from './alerts/alerts.module.js';
 import { AllocationsModule } from './allocations/allocations.module.js';
+import { ApiProcessesModule } from './api-processes/api-processes.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import type { Config } from './config/config.js';
@@ -55,6 +56,7 @@ export class AppModule {
         RateLimitsModule,
         HealthModule,
         JobsModule,
+        ApiProcessesModule,
         MaintenanceModule,
         MetricsModule,
         TenantsModule,

@@ -29,19 +29,20 @@ export class AgentJobProcessor {
     private readonly links: AgentLinks,
   ) {}
 
-  async perform(nodeId: string, name: AgentJob, data: unknown): Promise<unknown> {
-    if (name === 'process.migrate') return this.#migrate(nodeId, data);
-    if (name === 'container.call') return this.#callContainer(nodeId, data);
-    if (name === 'node.shutdown') return this.#shutDown(nodeId, data);
-    if (name === 'node.witness') return this.#witness(nodeId, data);
+  async perform(nodeId: string, name: AgentJob, data: unknown, signal: AbortSignal): Promise<unknown> {
+    if (name === 'process.migrate') return this.#migrate(nodeId, data, signal);
+    if (name === 'container.call') return this.#callContainer(nodeId, data, signal);
+    if (name === 'node.shutdown') return this.#shutDown(nodeId, data, signal);
+    if (name === 'node.witness') return this.#witness(nodeId, data, signal);
     const drvmId = drvmOf(name, data);
-    // A job that was given up may still be under way here: the one that undoes it waits for its end.
-    return this.#inTurn(`${nodeId}/${drvmId}`, () => this.#change(nodeId, name, data));
+    // One after another, as they were asked for: one that was given up is ended here, and what undoes it goes after it.
+    return this.#inTurn(`${nodeId}/${drvmId}`, () => this.#change(nodeId, name, data, signal));
   }
 
-  async #change(nodeId: string, name: DrvmJob, data: unknown): Promise<unknown> {
+  async #change(nodeId: string, name: DrvmJob, data: unknown, signal: AbortSignal): Promise<unknown> {
+    signal.throwIfAborted();
     const link = this.links.require(nodeId);
-    const options = { timeoutMs: TIMEOUT_MS[name] };
+    const options = { timeoutMs: TIMEOUT_MS[name], signal };
     await this.#requireUnderWay(AgentJobs[name].parse(data).operationId);
     switch (name) {
       case 'drvm.prepare': {
@@ -61,33 +62,33 @@ export class AgentJobProcessor {
     }
   }
 
-  async #migrate(nodeId: string, data: unknown): Promise<unknown> {
+  async #migrate(nodeId: string, data: unknown, signal: AbortSignal): Promise<unknown> {
     const { operationId, drvmId, pid, to, requestKey } = AgentJobs['process.migrate'].parse(data);
     await this.#requireUnderWay(operationId);
-    const options = { timeoutMs: TIMEOUT_MS['process.migrate'] };
+    const options = { timeoutMs: TIMEOUT_MS['process.migrate'], signal };
     const params = { pid, to, requestKey: requestKey ?? operationId };
     return (await this.links.require(nodeId).callContainer(drvmId, 'process.migrate', params, options))
       .result;
   }
 
-  async #callContainer(nodeId: string, data: unknown): Promise<unknown> {
+  async #callContainer(nodeId: string, data: unknown, signal: AbortSignal): Promise<unknown> {
     const { operationId, drvmId, method, params } = AgentJobs['container.call'].parse(data);
     await this.#requireUnderWay(operationId);
-    const options = { timeoutMs: TIMEOUT_MS['container.call'] };
+    const options = { timeoutMs: TIMEOUT_MS['container.call'], signal };
     const link = this.links.require(nodeId);
     return (await link.call('container.call', { drvmId, method, params }, options)).result;
   }
 
   /** It changes nothing, so it may also come late. */
-  async #witness(nodeId: string, data: unknown): Promise<unknown> {
+  async #witness(nodeId: string, data: unknown, signal: AbortSignal): Promise<unknown> {
     const params = AgentJobs['node.witness'].parse(data);
-    const options = { timeoutMs: TIMEOUT_MS['node.witness'] };
+    const options = { timeoutMs: TIMEOUT_MS['node.witness'], signal };
     return (await this.links.require(nodeId).call('node.witness', params, options)).result;
   }
 
-  async #shutDown(nodeId: string, data: unknown): Promise<unknown> {
+  async #shutDown(nodeId: string, data: unknown, signal: AbortSignal): Promise<unknown> {
     await this.#requireUnderWay(AgentJobs['node.shutdown'].parse(data).operationId);
-    const options = { timeoutMs: TIMEOUT_MS['node.shutdown'] };
+    const options = { timeoutMs: TIMEOUT_MS['node.shutdown'], signal };
     return (await this.links.require(nodeId).call('node.shutdown', {}, options)).result;
   }
 

@@ -8,6 +8,7 @@ import {
   HEARTBEAT_MS,
   type RpcCallOptions,
   RpcPeer,
+  type RpcReply,
 } from '@drvs/contracts';
 import type { z } from 'zod';
 
@@ -27,15 +28,53 @@ export interface Reply<R> {
  */
 const REPORT_LAG_MS = 2 * HEARTBEAT_MS + 1_000;
 
-/** One connected agent. What it answers is parsed: an agent is another process, of another version perhaps. */
-export class AgentLink {
-  readonly #seenRunning = new Map<string, number>();
-
+/** Calls to an agent. What it answers is parsed: an agent is another process, of another version perhaps. */
+export class AgentCalls {
   constructor(
     readonly nodeId: string,
     readonly nodeName: string,
-    readonly peer: RpcPeer,
+    private readonly send: (
+      method: AgentMethod,
+      params: unknown,
+      options: RpcCallOptions,
+    ) => Promise<RpcReply>,
   ) {}
+
+  async call<M extends AgentMethod>(
+    method: M,
+    params: AgentParams<M>,
+    options: RpcCallOptions = {},
+  ): Promise<Reply<AgentResult<M>>> {
+    const { result, body } = await this.send(method, params, options);
+    return {
+      result: parsed(AgentMethods[method].result, result, method, this.nodeName) as AgentResult<M>,
+      body,
+    };
+  }
+
+  async callContainer<M extends ContainerMethod>(
+    drvmId: string,
+    method: M,
+    params: ContainerParams<M>,
+    options: RpcCallOptions = {},
+  ): Promise<Reply<ContainerResult<M>>> {
+    const { result, body } = await this.call('container.call', { drvmId, method, params }, options);
+    const shape = ContainerMethods[method].result;
+    return { result: parsed(shape, result, method, this.nodeName) as ContainerResult<M>, body };
+  }
+}
+
+/** One agent that is connected to this process. */
+export class AgentLink extends AgentCalls {
+  readonly #seenRunning = new Map<string, number>();
+
+  constructor(
+    nodeId: string,
+    nodeName: string,
+    readonly peer: RpcPeer,
+  ) {
+    super(nodeId, nodeName, (method, params, options) => peer.call(method, params, options));
+  }
 
   /** A container has said itself that it runs. */
   sawRunning(drvmId: string): void {
@@ -52,29 +91,6 @@ export class AgentLink {
         return { ...report, state: 'running' };
       return report;
     });
-  }
-
-  async call<M extends AgentMethod>(
-    method: M,
-    params: AgentParams<M>,
-    options: RpcCallOptions = {},
-  ): Promise<Reply<AgentResult<M>>> {
-    const { result, body } = await this.peer.call(method, params, options);
-    return {
-      result: parsed(AgentMethods[method].result, result, method, this.nodeName) as AgentResult<M>,
-      body,
-    };
-  }
-
-  async callContainer<M extends ContainerMethod>(
-    drvmId: string,
-    method: M,
-    params: ContainerParams<M>,
-    options: RpcCallOptions = {},
-  ): Promise<Reply<ContainerResult<M>>> {
-    const { result, body } = await this.call('container.call', { drvmId, method, params }, options);
-    const shape = ContainerMethods[method].result;
-    return { result: parsed(shape, result, method, this.nodeName) as ContainerResult<M>, body };
   }
 }
 

@@ -22,6 +22,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { z } from 'zod';
+import { ApiProcesses } from '../api-processes/api-processes.js';
 import { sha256 } from '../auth/secrets.js';
 import { Database } from '../database/database.js';
 import { toProblem } from '../http/problem.filter.js';
@@ -71,6 +72,7 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     private readonly telemetry: TelemetryIngest,
     private readonly usage: UsageMeter,
     private readonly burnIn: BurnIn,
+    private readonly processes: ApiProcesses,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -91,13 +93,13 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   /** @throws DrvsError NodeUnreachable, or what the agent answered */
-  call<M extends AgentMethod>(
+  async call<M extends AgentMethod>(
     nodeId: string,
     method: M,
     params: AgentParams<M>,
     options: RpcCallOptions = {},
   ): Promise<Reply<AgentResult<M>>> {
-    return this.links.require(nodeId).call(method, params, options);
+    return (await this.links.reach(nodeId)).call(method, params, options);
   }
 
   /**
@@ -164,11 +166,15 @@ export class AgentsService implements OnApplicationBootstrap, BeforeApplicationS
     this.#onEvent(link, 'inventory', (inventory) => this.reports.inventory(node.id, node.name, inventory));
     this.#onEvent(link, 'container.event', (event) => this.reports.containerEvent(node.id, event));
     this.links.add(link);
-    this.jobs.nodes.serve(node.id, (name, data) => this.processor.perform(node.id, name, data));
+    this.#supervise(this.processes.hold(node.id));
+    this.jobs.nodes.serve(node.id, (name, data, signal) =>
+      this.processor.perform(node.id, name, data, signal),
+    );
     peer.onClosed((reason) => {
       clearTimeout(silence);
       if (!this.links.remove(link)) return;
       this.#logger.log(`${node.name} is disconnected: ${reason}`);
+      this.#supervise(this.processes.letGo(node.id));
       this.#supervise(this.jobs.nodes.stopServing(node.id));
     });
     this.#logger.log(`${node.name} is connected`);

@@ -26,7 +26,7 @@ interface Report {
 
 const SEEN = {
   name: 'heartbeats-nodes',
-  text: `UPDATE node SET last_seen_at = $2, used = beat.used
+  text: `UPDATE node SET last_seen_at = $2, heard_at = NULL, used = beat.used
     FROM jsonb_to_recordset($1::jsonb) AS beat (node_id uuid, used jsonb) WHERE node.id = beat.node_id
     RETURNING node.id::text`,
 };
@@ -79,7 +79,7 @@ export class NodeReports {
   async seen(nodeId: string): Promise<void> {
     await this.database.unrestricted.node.updateMany({
       where: { id: nodeId },
-      data: { lastSeenAt: new Date() },
+      data: { lastSeenAt: new Date(), heardAt: null },
     });
   }
 

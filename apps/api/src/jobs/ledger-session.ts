@@ -12,10 +12,11 @@ import {
 import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
 
-const CHANNELS = ['drvs_operation', 'drvs_event'] as const;
+const CHANNELS = ['drvs_operation', 'drvs_event', 'drvs_job', 'drvs_frame'] as const;
 export type LedgerChannel = (typeof CHANNELS)[number];
 const RECONNECT_MS = 1_000;
 const TRY_LOCK = `SELECT pg_try_advisory_lock(hashtext('drvs.session'), hashtext($1)) AS taken`;
+const TELL = 'SELECT pg_notify($1, $2)';
 const UNLOCK = `SELECT pg_advisory_unlock(hashtext('drvs.session'), hashtext($1)) AS taken`;
 
 /**
@@ -55,6 +56,18 @@ export class LedgerSession implements OnModuleInit, BeforeApplicationShutdown, O
     this.#stop.abort();
     await this.#client?.end().catch(() => undefined);
     await this.#supervisor;
+  }
+
+  /** Tells all API processes, this one too; nobody while the connection is away. */
+  async tell(channel: LedgerChannel, id: string): Promise<void> {
+    const told = this.#last.then(() => this.#client?.query(TELL, [channel, id]));
+    this.#last = told.catch(() => undefined);
+    await told;
+  }
+
+  /** Calls the listener with each notice of a channel. */
+  onTold(channel: LedgerChannel, listener: (id: string) => void): void {
+    this.#emitter.on(channel, listener);
   }
 
   /** Resolves at the next notice about `id`, or after `ms`; rejects when `signal` aborts. */

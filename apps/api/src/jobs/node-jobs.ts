@@ -10,7 +10,14 @@ export type AgentJobData<J extends AgentJob> = z.infer<(typeof AgentJobs)[J]>;
 /** What a node's worker answers: a job always completes, so that its outcome can be read by whoever asked. */
 export type NodeJobOutcome = { result: unknown } | { error: ErrorBody };
 
-export type NodeJobProcessor = (name: AgentJob, data: unknown) => Promise<unknown>;
+/** `signal` aborts when whoever asked for it has given up. */
+export type NodeJobProcessor = (name: AgentJob, data: unknown, signal: AbortSignal) => Promise<unknown>;
+
+/** How one API process tells the others that nobody waits for a job any more. */
+export interface GivenUp {
+  tell(key: string): Promise<void>;
+  onTold(listener: (key: string) => void): void;
+}
 
 export interface NodeJobOptions {
   /** Unique per attempt. Asked again with the same key, the outcome of the first is given. */
@@ -18,6 +25,11 @@ export interface NodeJobOptions {
   /** Milliseconds until the job must have ended; a job that nobody has begun by then is taken back. */
   withinMs: number;
   signal: AbortSignal;
+  /**
+   * Aborts when what is done is no longer wanted, and what is half done is to be given back: that is still done under
+   * `signal`. Without it, only `signal` ends it, and giving back is another's.
+   */
+  cancel?: AbortSignal;
 }
 
 /** Jobs of one node under way at once. */
@@ -33,17 +45,29 @@ const POLL_MS = 200;
 export class NodeJobs {
   readonly #served = new Map<string, Worker>();
   readonly #ended = new EventEmitter().setMaxListeners(0);
+  /** Of the jobs that this process does. */
+  readonly #underWay = new Map<string, AbortController>();
 
-  constructor(private readonly queues: JobQueues) {}
+  constructor(
+    private readonly queues: JobQueues,
+    private readonly givenUp: GivenUp = NOBODY_ELSE,
+  ) {
+    givenUp.onTold((key) => this.#endJob(key));
+  }
 
   /** Begins to serve a node's queue; `process` throws a DrvsError to say that it failed. */
   serve(nodeId: string, process: NodeJobProcessor): void {
     if (this.#served.has(nodeId)) return;
     const perform = async (job: Job): Promise<NodeJobOutcome> => {
+      const key = String(job.id);
+      const end = new AbortController();
+      this.#underWay.set(key, end);
       try {
-        return { result: (await process(job.name as AgentJob, job.data)) ?? null };
+        return { result: (await process(job.name as AgentJob, job.data, end.signal)) ?? null };
       } catch (error) {
-        return { error: DrvsError.from(error).toBody() };
+        return { error: DrvsError.from(end.signal.aborted ? end.signal.reason : error).toBody() };
+      } finally {
+        if (this.#underWay.get(key) === end) this.#underWay.delete(key);
       }
     };
     const worker = this.queues.worker(agentQueue(nodeId), perform, {
@@ -117,9 +141,29 @@ export class NodeJobs {
     }
   }
 
-  /** A job that nobody has begun is removed; one under way cannot be, and its effect is undone by whoever gave up. */
+  /**
+   * A job that nobody has begun is removed. One under way is ended: what comes after it does not wait behind it, and its
+   * effect is undone by whoever gave up.
+   */
   async #takeBack(nodeId: string, key: string): Promise<void> {
     const job = await this.queues.queue(agentQueue(nodeId)).getJob(key);
-    await job?.remove().catch(() => undefined);
+    if (!job) return;
+    const isGone = await job.remove().then(
+      () => true,
+      () => false,
+    );
+    if (isGone || this.#endJob(key)) return;
+    await this.givenUp.tell(key).catch(() => undefined);
+  }
+
+  #endJob(key: string): boolean {
+    const end = this.#underWay.get(key);
+    end?.abort(new DrvsError('Cancelled', 'whoever asked for it has given up'));
+    return end !== undefined;
   }
 }
+
+const NOBODY_ELSE: GivenUp = {
+  async tell() {},
+  onTold() {},
+};

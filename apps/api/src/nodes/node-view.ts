@@ -91,7 +91,7 @@ export function nodeViewOf(row: NodeRow, actor: Actor, now = Date.now()): NodeVi
     probation: probationOf(row),
     taints: seesWholeCluster(actor) ? row.taints : [],
     ...(seesWholeCluster(actor) ? placeOf(row) : { rack: null, site: null }),
-    lastSeenAt: row.lastSeenAt?.toISOString() ?? null,
+    lastSeenAt: (row.heardAt ?? row.lastSeenAt)?.toISOString() ?? null,
     agentVersion: row.agentVersion,
     generation: row.generation,
   };

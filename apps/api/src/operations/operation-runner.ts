@@ -1,10 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DrvsError, type ErrorBody, type OperationKind, type OperationState } from '@drvs/contracts';
+import {
+  DrvsError,
+  type ErrorBody,
+  type ErrorCode,
+  type OperationKind,
+  type OperationState,
+} from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
 import { DrvmConditions } from '../agents/drvm-conditions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { type DrvmWantedState, Prisma } from '../gen/client.js';
-import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { changesOf } from '../reconfigure/resize-work.js';
 import { deadlinePassed } from './deadline.js';
@@ -33,6 +38,8 @@ const CANCEL_CHECK_MS = 2_000;
 const LOG_FLUSH_MS = 250;
 /** Steps of one phase under way at once. */
 const STEPS_AT_ONCE = 16;
+/** Errors that may go away by themselves; any other ends the operation's way forward. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 const RETRY_FIRST_MS = 500;
 const RETRY_LONGEST_MS = 8_000;
 
@@ -315,7 +322,7 @@ class OperationRun {
     try {
       for (const phase of phasesOf(this.plan)) {
         await this.#throwIfOver();
-        await this.#phase(phase, AbortSignal.any([this.shutdown, stop.signal]));
+        await this.#phase(phase, stop.signal);
       }
     } finally {
       stop.abort(new DrvsError('Cancelled', 'the operation has ended'));
@@ -341,17 +348,23 @@ class OperationRun {
     return isKept ? this.performer.close(this.#context) : null;
   }
 
-  async #phase(steps: PlannedStep[], signal: AbortSignal): Promise<void> {
+  /**
+   * @param cancel aborts at a cancellation, or when the operation's time is over. Where the operation is undone as a
+   * whole, its steps just end; a step of a plan gives back itself what it has half done.
+   */
+  async #phase(steps: PlannedStep[], cancel: AbortSignal): Promise<void> {
     const open = steps.filter(({ position }) => !['succeeded', 'skipped'].includes(this.#states[position]!));
     const siblings = new AbortController();
-    const either = AbortSignal.any([signal, siblings.signal]);
+    const isUndone = this.kind !== 'plan.apply';
+    const either = AbortSignal.any([this.shutdown, siblings.signal, ...(isUndone ? [cancel] : [])]);
     const queue = [...open];
     const workers = Array.from({ length: Math.min(STEPS_AT_ONCE, queue.length) }, async () => {
       for (let step = queue.shift(); step; step = queue.shift()) {
         try {
-          await this.#step(step, either);
+          await this.#step(step, either, cancel);
         } catch (error) {
-          siblings.abort(error);
+          // At a cancellation each gives back its own, in peace.
+          if (!cancel.aborted) siblings.abort(error);
           throw error;
         }
       }
@@ -362,16 +375,17 @@ class OperationRun {
     if (failed) throw failed.reason;
   }
 
-  async #step(step: PlannedStep, signal: AbortSignal): Promise<void> {
+  async #step(step: PlannedStep, signal: AbortSignal, cancel: AbortSignal): Promise<void> {
     const deadline = Math.min(
       Date.now() + this.performer.deadlineMs(step.action),
       this.row.deadlineAt?.getTime() ?? Number.POSITIVE_INFINITY,
     );
-    signal.throwIfAborted();
+    const ended = AbortSignal.any([signal, cancel]);
+    ended.throwIfAborted();
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_LONGEST_MS)) {
       await this.#begin(step);
       try {
-        signal.throwIfAborted();
+        ended.throwIfAborted();
         // Between two attempts too: one that waits for a node that is away may be given up.
         if (this.#attempts[step.position]! > 1) await this.#throwIfOver();
         const key = `${this.row.id}.${step.position}.${this.#attempts[step.position]}`;
@@ -382,6 +396,7 @@ class OperationRun {
         const outcome = await this.performer.perform(step, context, {
           key,
           signal,
+          cancel,
           withinMs: Math.max(1, deadline - Date.now()),
         });
         await this.#end(step, outcome);
@@ -389,19 +404,18 @@ class OperationRun {
       } catch (thrown) {
         if (this.isShuttingDown) throw thrown;
         // Why it was to end counts, and not what its ending looked like.
-        const error = DrvsError.from(signal.aborted ? signal.reason : thrown);
-        if (!signal.aborted && PASSING_ERRORS.has(error.code) && Date.now() + pause < deadline) {
+        const error = DrvsError.from(ended.aborted ? ended.reason : thrown);
+        if (!ended.aborted && PASSING.has(error.code) && Date.now() + pause < deadline) {
           this.note(
             step.position,
             'warn',
             `${error.message} (${error.code}); tried again in ${pause / 1_000} s`,
           );
-          await delay(pause, undefined, { signal }).catch(() => undefined);
+          await delay(pause, undefined, { signal: ended }).catch(() => undefined);
           continue;
         }
         await this.#fail(step, error);
-        if (mayFailAlone(step) && !signal.aborted && error.code !== 'Cancelled' && !this.isLate(error))
-          return;
+        if (mayFailAlone(step) && !ended.aborted && error.code !== 'Cancelled' && !this.isLate(error)) return;
         throw error;
       }
     }
@@ -503,7 +517,10 @@ class OperationRun {
         await this.#throwIfOver();
       }
     } catch (error) {
-      if (!stop.signal.aborted) stop.abort(error);
+      if (stop.signal.aborted) return;
+      if (DrvsError.from(error).code === 'Cancelled')
+        this.note(null, 'warn', 'a cancellation was asked for: what is under way is ended');
+      stop.abort(error);
     }
   }
 }

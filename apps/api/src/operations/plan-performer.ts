@@ -1,6 +1,7 @@
 import {
   type ClusterPlanStep,
   DrvsError,
+  type ErrorCode,
   MigrationResult,
   type PlanOutcome,
   type ProcessRow,
@@ -9,7 +10,6 @@ import { Injectable } from '@nestjs/common';
 import { AgentLinks } from '../agents/agent-links.js';
 import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
-import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { NodeJobOptions } from '../jobs/node-jobs.js';
 import { cordon } from '../nodes/cordon.js';
@@ -26,6 +26,10 @@ type Move = Extract<ClusterPlanStep, { action: 'migrate-process' }>;
 type Switch = Extract<ClusterPlanStep, { action: 'power-on' | 'power-off' }>;
 
 const LIST_TIMEOUT_MS = 10_000;
+/** What takes a moment and is under way when the plan is cancelled comes to its end, if it can: a process moves in milliseconds. */
+const CANCEL_GRACE_MS = 3_000;
+/** Errors that may go away by themselves: the runner tries again. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 
 /**
  * Carries out the steps of plans. The cluster goes on while a plan is carried out, so each step looks again whether it
@@ -57,12 +61,12 @@ export class PlanPerformer {
       case 'power-on':
         return this.#switch(work, context, options);
       case 'migrate-process':
-        return this.#move(work, context, options);
+        return this.#move(work, context, endedBy(options, withGrace(options)));
       case 'resize-slice':
-        return this.slices.resize(work, context, options);
+        return this.slices.resize(work, context, { ...options, cancel: withGrace(options) });
       case 'move-slice':
       case 'rebuild-slice':
-        return this.slices.move(work, step.position, context, options);
+        return this.slices.move(work, step.position, context, { ...options, cancel: withGrace(options) });
     }
   }
 
@@ -108,7 +112,7 @@ export class PlanPerformer {
     { operationId, requestedBy }: OperationContext,
     options: NodeJobOptions,
   ): Promise<StepOutcome> {
-    const all = { ...options, operationId, by: requestedBy };
+    const all = { ...endedBy(options), operationId, by: requestedBy };
     if (action === 'power-on') {
       await this.power.switchOn(nodeId, { ...all, reopens: true });
       return {};
@@ -185,7 +189,7 @@ export class PlanPerformer {
     } catch (thrown) {
       options.signal.throwIfAborted();
       const error = DrvsError.from(thrown);
-      if (PASSING_ERRORS.has(error.code)) throw error;
+      if (PASSING.has(error.code)) throw error;
       if (error.code === 'MigrationUnderWay') throw busy(move);
       const meanwhile = await this.#needless(move, home, options.signal);
       if (meanwhile !== null) return { skipped: meanwhile };
@@ -247,8 +251,13 @@ export class PlanPerformer {
     const off = new Set(nodes.filter(({ change }) => change === 'off').map(({ node }) => node));
     const closed = new Set(nodes.filter(({ change }) => change === 'closed').map(({ node }) => node));
     for (const step of work) {
-      if (step.action === 'cordon' && closed.has(step.node) && !off.has(step.node))
-        await uncordon(tx, step.nodeId, by);
+      if (step.action !== 'cordon' || !closed.has(step.node) || off.has(step.node)) continue;
+      // One that is on its way off goes there, though nobody waits for it any more.
+      const power = await tx.nodePower.findUnique({
+        where: { nodeId: step.nodeId },
+        select: { state: true },
+      });
+      if (power?.state !== 'powering-off') await uncordon(tx, step.nodeId, by);
     }
   }
 
@@ -258,6 +267,19 @@ export class PlanPerformer {
       orderBy: { position: 'asc' },
     });
   }
+}
+
+/** The same, ended also by a cancellation. */
+const endedBy = (options: NodeJobOptions, cancel = options.cancel): NodeJobOptions =>
+  cancel ? { ...options, signal: AbortSignal.any([options.signal, cancel]) } : options;
+
+/** The cancellation, so much later. */
+function withGrace({ cancel }: NodeJobOptions): AbortSignal | undefined {
+  if (!cancel) return undefined;
+  const end = new AbortController();
+  const later = (): void => void setTimeout(() => end.abort(cancel.reason), CANCEL_GRACE_MS).unref();
+  cancel.addEventListener('abort', later, { once: true });
+  return end.signal;
 }
 
 const busy = ({ pid }: Move): DrvsError =>

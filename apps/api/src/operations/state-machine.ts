@@ -81,8 +81,8 @@ export const CANCELLABLE_ONCE_BEGUN: Readonly<Record<OperationKind, boolean>> = 
 };
 
 /**
- * Whether a cancellation ends a step in the middle. The moves of a plan are each finished: it ends between two of them,
- * and what has moved stays where it is.
+ * Whether a cancellation ends a step in the middle. A step of a plan that is ended so gives back what it has half done;
+ * what has moved stays where it is.
  */
 export const CANCEL_ENDS_STEPS: Readonly<Record<OperationKind, boolean>> = {
   'drvm.create': true,
@@ -92,7 +92,7 @@ export const CANCEL_ENDS_STEPS: Readonly<Record<OperationKind, boolean>> = {
   'drvm.resize': true,
   'drvm.reconfigure': true,
   'process.migrate': false,
-  'plan.apply': false,
+  'plan.apply': true,
   'node.power-off': false,
   'node.power-on': false,
   'node.maintain': true,

@@ -43,8 +43,8 @@ class Overtaken extends Error {}
 /**
  * Lends what idle DRVMs do not use of their CPU to those that want more, and gives it back: one API process of all looks
  * at what is used every LOOK_EVERY_MS and changes what slices hold in the ledger, where the database refuses that more is
- * held of a node than it has. The containers get their new limits at once over the channels that this process holds;
- * the others get them with the next report of their node (Reconciliation).
+ * held of a node than it has. The containers get their new limits at once, by whichever process holds the channel of
+ * their node; those that cannot be reached get them with the next report (Reconciliation).
  *
  * What is held of CPU has one master: this, while lending is on. Switched off, it takes back what was lent, once, and
  * from then on leaves to plans what is held.
@@ -198,8 +198,8 @@ export class Lending extends RecurringService {
     changes: readonly CpuChange[],
     rows: ReadonlyMap<string, LendingRow>,
   ): Promise<void> {
-    const link = this.links.get(nodeId);
-    if (!link) return;
+    const agent = await this.links.reach(nodeId).catch(() => null);
+    if (!agent) return;
     for (const shrinks of [true, false]) {
       await Promise.all(
         changes
@@ -211,10 +211,10 @@ export class Lending extends RecurringService {
             });
             const slice = drvm?.slices.find((candidate) => candidate.id === id);
             if (!drvm || !slice?.certificate || drvm.wantedState === 'stopped') return;
-            await link
+            await agent
               .call('drvm.update', specOf(drvm, slice.index), { timeoutMs: UPDATE_TIMEOUT_MS })
               .catch((error: unknown) =>
-                this.#logger.debug(`${drvm.name} on ${link.nodeName}: ${(error as Error).message}`),
+                this.#logger.debug(`${drvm.name} on ${slice.node.name}: ${(error as Error).message}`),
               );
           }),
       );

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   DrvsError,
   DVOS_MEMORY_MIB,
+  type ErrorCode,
   MigrationResult,
   RESOURCE_CLASSES,
   type ResourceAmounts,
@@ -12,8 +13,6 @@ import type { Transaction } from '../database/database.js';
 import { CAPACITY_EXCEEDED, EXCLUSIVITY_VIOLATED, sqlState } from '../database/sql-state.js';
 import { homeSliceOf } from '../drvms/home-slice.js';
 import type { SliceChange } from '../gen/client.js';
-import { eachAtMost } from '../jobs/each-at-most.js';
-import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { ChangeRecords } from './change-records.js';
 import { type SliceTerms, type SpecifiedDrvm, termColumns, termsOf, WITH_SPEC } from './container-spec.js';
 import { ContainerWork, type SliceChangeOptions } from './container-work.js';
@@ -67,6 +66,8 @@ const RETRY_LONGEST_MS = 4_000;
 /** Indexes of slices; see ContainerPeer. */
 const INDEX_MOST = 1_023;
 const MIB = 1_048_576;
+/** Errors that may go away by themselves. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 
 const Terms: z.ZodType<SliceTerms> = z.object({
   guaranteed: z.custom<ResourceAmounts>(),
@@ -395,24 +396,29 @@ export class SliceChanges {
     options: SliceChangeOptions,
   ): Promise<void> {
     const home = homeSliceOf(drvm);
+    const queue = [...targets];
     const failures: DrvsError[] = [];
-    await eachAtMost(MIGRATIONS_AT_ONCE, targets, async ([pid, to]) => {
-      const requestKey = `${options.key}.${pid}.${to}`;
-      try {
-        const answer = MigrationResult.parse(
-          await this.work.call(home.nodeId, drvm.id, 'process.migrate', { pid, to, requestKey }, options),
-        );
-        moved.processes++;
-        moved.bytes += answer.bytes;
-        moved.pauseMs = Math.max(moved.pauseMs, answer.pauseMs);
-      } catch (error) {
-        options.signal.throwIfAborted();
-        // One that has ended meanwhile, or that somebody else moves, is looked at again in the next round.
-        const refusal = DrvsError.from(error);
-        if (!['NotFound', 'MigrationUnderWay', 'StateConflict'].includes(refusal.code))
-          failures.push(refusal);
+    const workers = Array.from({ length: Math.min(MIGRATIONS_AT_ONCE, queue.length) }, async () => {
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        const [pid, to] = next;
+        const requestKey = `${options.key}.${pid}.${to}`;
+        try {
+          const answer = MigrationResult.parse(
+            await this.work.call(home.nodeId, drvm.id, 'process.migrate', { pid, to, requestKey }, options),
+          );
+          moved.processes++;
+          moved.bytes += answer.bytes;
+          moved.pauseMs = Math.max(moved.pauseMs, answer.pauseMs);
+        } catch (error) {
+          options.signal.throwIfAborted();
+          // One that has ended meanwhile, or that somebody else moves, is looked at again in the next round.
+          const refusal = DrvsError.from(error);
+          if (!['NotFound', 'MigrationUnderWay', 'StateConflict'].includes(refusal.code))
+            failures.push(refusal);
+        }
       }
     });
+    await Promise.all(workers);
     if (failures[0]) throw failures[0];
   }
 
@@ -447,21 +453,24 @@ export class SliceChanges {
     options: SliceChangeOptions,
     work: (options: SliceChangeOptions) => Promise<T>,
   ): Promise<T> {
+    const { cancel } = options;
+    const ended = cancel ? AbortSignal.any([options.signal, cancel]) : options.signal;
     const until = Date.now() + options.withinMs;
     const forwardUntil = until - Math.min(GIVE_BACK_MS, options.withinMs / 2);
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(2 * pause, RETRY_LONGEST_MS)) {
       try {
-        return await work({ ...options, withinMs: Math.max(1, forwardUntil - Date.now()) });
+        return await work({ ...options, signal: ended, withinMs: Math.max(1, forwardUntil - Date.now()) });
       } catch (thrown) {
-        // Going down, or cancelled: it is taken up again, or given back, by whoever deals with its operation.
+        // Going down, or undone as a whole: it is taken up again, or given back, by whoever deals with its operation.
         options.signal.throwIfAborted();
-        const error = DrvsError.from(thrown);
-        const isPassing = PASSING_ERRORS.has(error.code) && Date.now() + pause < forwardUntil;
+        const error = DrvsError.from(cancel?.aborted ? cancel.reason : thrown);
+        const isPassing = !cancel?.aborted && PASSING.has(error.code) && Date.now() + pause < forwardUntil;
         if (isPassing) {
-          await delay(pause, undefined, { signal: options.signal });
+          await delay(pause, undefined, { signal: ended }).catch(() => undefined);
           continue;
         }
-        const own = { ...options, withinMs: Math.max(GIVE_BACK_MS, until - Date.now()) };
+        const left = cancel?.aborted ? 0 : until - Date.now();
+        const own = { ...options, cancel: undefined, withinMs: Math.max(GIVE_BACK_MS, left) };
         await this.#endSomehow(record, own).catch((failure: unknown) => {
           options.signal.throwIfAborted();
           // It stays open, and is given back once its operation has ended.
@@ -519,11 +528,20 @@ export class SliceChanges {
       const target = drvm.slices.find(({ id }) => id === sliceId);
       if (source && target?.index === drvm.homeIndex)
         await this.work.moveHome(drvm, source.index, `${record.id}.back`, options);
-      const away = (await this.work.processes(record.drvmId, options)).filter(({ node }) => node === from);
+      const processes = await this.work.processes(record.drvmId, options);
+      // One that was sent on its way before the change was ended arrives, or stays: only then is it known where it is.
+      if (processes.some(({ state }) => state === 'migrating')) {
+        await delay(DRAIN_PAUSE_MS, undefined, { signal: options.signal });
+        continue;
+      }
+      const away = processes.filter(({ node }) => node === from);
       if (away.length === 0) return;
       const targets = new Map(away.map(({ pid }) => [pid, to]));
       await this.#migrate(drvm, targets, { ...NOTHING_MOVED }, options);
     }
+    throw new DrvsError('MigrationUnderWay', 'processes are still on their way', {
+      hint: 'It is tried again by itself.',
+    });
   }
 
   async #runs(drvmId: string): Promise<boolean> {
