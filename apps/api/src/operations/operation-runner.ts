@@ -1,16 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  DrvsError,
-  type ErrorBody,
-  type ErrorCode,
-  type OperationKind,
-  type OperationState,
-} from '@drvs/contracts';
+import { DrvsError, type ErrorBody, type OperationKind, type OperationState } from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
 import { DrvmConditions } from '../agents/drvm-conditions.js';
 import { Database, type Transaction } from '../database/database.js';
 import { type DrvmWantedState, Prisma } from '../gen/client.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
+import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { changesOf } from '../reconfigure/resize-work.js';
 import { deadlinePassed } from './deadline.js';
 import { maintenanceOf } from './maintenance-work.js';
@@ -38,8 +33,6 @@ const CANCEL_CHECK_MS = 2_000;
 const LOG_FLUSH_MS = 250;
 /** Steps of one phase under way at once. */
 const STEPS_AT_ONCE = 16;
-/** Errors that may go away by themselves; any other ends the operation's way forward. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 const RETRY_FIRST_MS = 500;
 const RETRY_LONGEST_MS = 8_000;
 
@@ -405,7 +398,7 @@ class OperationRun {
         if (this.isShuttingDown) throw thrown;
         // Why it was to end counts, and not what its ending looked like.
         const error = DrvsError.from(ended.aborted ? ended.reason : thrown);
-        if (!ended.aborted && PASSING.has(error.code) && Date.now() + pause < deadline) {
+        if (!ended.aborted && PASSING_ERRORS.has(error.code) && Date.now() + pause < deadline) {
           this.note(
             step.position,
             'warn',

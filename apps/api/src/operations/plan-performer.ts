@@ -1,7 +1,6 @@
 import {
   type ClusterPlanStep,
   DrvsError,
-  type ErrorCode,
   MigrationResult,
   type PlanOutcome,
   type ProcessRow,
@@ -12,6 +11,7 @@ import { Database, type Transaction } from '../database/database.js';
 import type { Prisma } from '../gen/client.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { NodeJobOptions } from '../jobs/node-jobs.js';
+import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { cordon } from '../nodes/cordon.js';
 import { uncordon } from '../nodes/uncordon.js';
 import { PowerService } from '../power/power.service.js';
@@ -28,8 +28,6 @@ type Switch = Extract<ClusterPlanStep, { action: 'power-on' | 'power-off' }>;
 const LIST_TIMEOUT_MS = 10_000;
 /** What takes a moment and is under way when the plan is cancelled comes to its end, if it can: a process moves in milliseconds. */
 const CANCEL_GRACE_MS = 3_000;
-/** Errors that may go away by themselves: the runner tries again. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 
 /**
  * Carries out the steps of plans. The cluster goes on while a plan is carried out, so each step looks again whether it
@@ -189,7 +187,7 @@ export class PlanPerformer {
     } catch (thrown) {
       options.signal.throwIfAborted();
       const error = DrvsError.from(thrown);
-      if (PASSING.has(error.code)) throw error;
+      if (PASSING_ERRORS.has(error.code)) throw error;
       if (error.code === 'MigrationUnderWay') throw busy(move);
       const meanwhile = await this.#needless(move, home, options.signal);
       if (meanwhile !== null) return { skipped: meanwhile };

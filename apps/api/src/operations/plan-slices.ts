@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
-  type Amounts,
   type ClusterPlanStep,
   DrvsError,
   MigrationResult,
@@ -9,11 +8,13 @@ import {
 } from '@drvs/contracts';
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
+import { eachClass, fromAmounts } from '../allocations/amounts.js';
 import { Database } from '../database/database.js';
 import { homeSliceOf } from '../drvms/home-slice.js';
 import { Prisma } from '../gen/client.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { NodeJobOptions } from '../jobs/node-jobs.js';
+import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { ceilingOf, guaranteedOf, heldOf } from '../reconfigure/container-spec.js';
 import { SliceChanges } from '../reconfigure/slice-changes.js';
 import { SettingsService } from '../settings/settings.service.js';
@@ -80,8 +81,8 @@ export class PlanSlices {
     const isLending = await this.settings.get('lending.enabled');
     const ours = (amounts: ResourceAmounts): ResourceAmounts =>
       isLending ? { ...amounts, cpuMilli: guaranteed.cpuMilli } : amounts;
-    const now = ours(each((name) => Math.max(guaranteed[name], heldOf(slice)[name])));
-    const [before, after] = [ours(milli(step.before)), ours(milli(step.after))];
+    const now = ours(eachClass((name) => Math.max(guaranteed[name], heldOf(slice)[name])));
+    const [before, after] = [ours(fromAmounts(step.before)), ours(fromAmounts(step.after))];
     if (same(before, after)) return { skipped: `lending decides what ${drvm} holds of CPU on ${node}` };
     if (same(now, after)) return { skipped: `${drvm} holds that on ${node} already` };
     if (!same(now, before)) return { skipped: `what ${drvm} holds on ${node} has changed meanwhile` };
@@ -155,7 +156,7 @@ export class PlanSlices {
     if (!row) throw new DrvsError('NotFound', `${step.drvm} was deleted meanwhile`);
     const target = row.slices.find((slice) => slice.nodeId === toId);
     const source = row.slices.find((slice) => slice.nodeId === fromId);
-    const part: Size = { guaranteed: milli(step.guaranteed), ceiling: milli(step.ceiling) };
+    const part: Size = { guaranteed: fromAmounts(step.guaranteed), ceiling: fromAmounts(step.ceiling) };
     const aims = known ?? {
       target: target ? sum(sizeOf(target), part, 1) : null,
       source: step.isPart && source ? sum(sizeOf(source), part, -1) : null,
@@ -181,8 +182,11 @@ export class PlanSlices {
       const own = { ...options, cancel: undefined, withinMs: GIVE_BACK_MS };
       await this.#shrinkBack(step, position, aims, part, own);
       // The changes have been tried for as long as there was time, and are given back: not to be tried once more.
-      const final = code === 'NodeUnreachable' || code === 'ContainerUnreachable' || code === 'Timeout';
-      throw new DrvsError(final ? 'MigrationFailed' : code, message, { hint, details, cause: thrown });
+      throw new DrvsError(PASSING_ERRORS.has(code) ? 'MigrationFailed' : code, message, {
+        hint,
+        details,
+        cause: thrown,
+      });
     }
   }
 
@@ -312,34 +316,21 @@ const NOTHING_MOVED = { processes: 0, bytes: 0, pauseMs: 0, home: false };
 
 const isWhole = ({ isPart }: SliceMove): boolean => !isPart;
 
-type Classes = (typeof RESOURCE_CLASSES)[number];
-
-function each(amount: (name: Classes) => number): ResourceAmounts {
-  return Object.fromEntries(RESOURCE_CLASSES.map((name) => [name, amount(name)])) as ResourceAmounts;
-}
-
 const sizeOf = (slice: Parameters<typeof guaranteedOf>[0]): Size => ({
   guaranteed: guaranteedOf(slice),
   ceiling: ceilingOf(slice),
 });
 
 const sum = (a: Size, b: Size, sign: 1 | -1): Size => ({
-  guaranteed: each((name) => a.guaranteed[name] + sign * b.guaranteed[name]),
-  ceiling: each((name) => a.ceiling[name] + sign * b.ceiling[name]),
+  guaranteed: eachClass((name) => a.guaranteed[name] + sign * b.guaranteed[name]),
+  ceiling: eachClass((name) => a.ceiling[name] + sign * b.ceiling[name]),
 });
 
 /** As it was before the database put its names into another order: a change is known again by how it is written. */
 const ordered = ({ guaranteed, ceiling }: Size): Size => ({
-  guaranteed: each((name) => guaranteed[name]),
-  ceiling: each((name) => ceiling[name]),
+  guaranteed: eachClass((name) => guaranteed[name]),
+  ceiling: eachClass((name) => ceiling[name]),
 });
 
 const same = (a: ResourceAmounts, b: ResourceAmounts): boolean =>
   RESOURCE_CLASSES.every((name) => a[name] === b[name]);
-
-const milli = ({ cpu, memoryMiB, diskGiB, networkMbps }: Amounts): ResourceAmounts => ({
-  cpuMilli: Math.round(cpu * 1000),
-  memoryMiB,
-  diskGiB,
-  networkMbps,
-});

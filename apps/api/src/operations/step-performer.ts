@@ -6,7 +6,6 @@ import {
   type ContainerState,
   DrvsError,
   MigrationResult,
-  NODE_DOWN_AFTER_MS,
   type OperationKind,
 } from '@drvs/contracts';
 import { Injectable, Logger } from '@nestjs/common';
@@ -17,6 +16,7 @@ import { homeSliceOf } from '../drvms/home-slice.js';
 import type { Prisma } from '../gen/client.js';
 import { JobsService } from '../jobs/jobs.service.js';
 import type { AgentJobData, NodeJobOptions } from '../jobs/node-jobs.js';
+import { unlessDown, whileUp } from '../nodes/while-up.js';
 import { PowerPerformer } from '../power/power-performer.js';
 import { specOf, WITH_SPEC } from '../reconfigure/container-spec.js';
 import { ResizePerformer } from '../reconfigure/resize-performer.js';
@@ -24,6 +24,7 @@ import { createAuthority, signMember } from './authority.js';
 import { MaintenancePerformer } from './maintenance-performer.js';
 import type { PlannedSlice, PlannedStep, StepAction } from './operation-plan.js';
 import { PlanPerformer } from './plan-performer.js';
+import { openAuthority, sealedAuthority } from './sealed-authority.js';
 
 export interface OperationContext {
   operationId: string;
@@ -94,7 +95,6 @@ const DEADLINE_MS: Readonly<Record<StepAction, number>> = {
 const STOP_GRACE_MS = 5_000;
 /** A stop or deletion does not wait for a node that is down: the node is told when it comes back. */
 const AWAY_GRACE_MS = 3_000;
-const LOOK_FOR_DOWN_MS = 1_000;
 /** How often the containers of a starting DRVM are asked. */
 const STATUS_EVERY_MS = 200;
 const STATUS_TIMEOUT_MS = 2_000;
@@ -194,11 +194,12 @@ export class StepPerformer {
       context.slices.map(async (slice) => {
         const key = `${context.operationId}.undo.${slice.index}.${Date.now()}`;
         try {
-          await this.#whileUp(slice, { key, signal, withinMs: UNDO_MS }, (options) =>
+          const options = { key, signal, withinMs: UNDO_MS };
+          const work = (own: NodeJobOptions) =>
             creation
-              ? this.#run(slice, 'drvm.delete', ids(context), options)
-              : this.#run(slice, 'drvm.stop', { ...ids(context), graceMs: STOP_GRACE_MS }, options),
-          );
+              ? this.#run(slice, 'drvm.delete', ids(context), own)
+              : this.#run(slice, 'drvm.stop', { ...ids(context), graceMs: STOP_GRACE_MS }, own);
+          await whileUp(this.database, slice.nodeId, options, work, AWAY_GRACE_MS);
         } catch (error) {
           if (signal.aborted) throw error;
           // Nothing is lost: what a node still holds against the ledger it is told to remove at its next heartbeat.
@@ -225,10 +226,7 @@ export class StepPerformer {
     const authority = await createAuthority(drvmId);
     await this.database.unrestricted.drvm.updateMany({
       where: { id: drvmId, authorityCertificate: null },
-      data: {
-        authorityCertificate: authority.certificate,
-        authorityKey: this.secrets.seal(authority.privateKey, sealContext(drvmId)),
-      },
+      data: sealedAuthority(this.secrets, drvmId, authority),
     });
     return {};
   }
@@ -251,16 +249,7 @@ export class StepPerformer {
 
   /** All certificates are made anew, and the specification gets a new generation. */
   async #sign(context: OperationContext): Promise<StepOutcome> {
-    const { authorityCertificate, authorityKey } = await this.#drvm(context.drvmId);
-    if (authorityCertificate === null || authorityKey === null) {
-      throw new DrvsError('StateConflict', 'The DRVM has no authority: its creation never came that far', {
-        hint: 'Delete it and create it again.',
-      });
-    }
-    const authority = {
-      certificate: authorityCertificate,
-      privateKey: this.secrets.open(authorityKey, sealContext(context.drvmId)),
-    };
+    const authority = openAuthority(this.secrets, await this.#drvm(context.drvmId));
     const signed = await Promise.all(
       context.slices.map(async ({ sliceId, index }) => {
         const prepared = AgentMethods['drvm.prepare'].result.parse(context.outputOf('prepare', index));
@@ -429,44 +418,8 @@ export class StepPerformer {
     reason: string,
     work: (options: NodeJobOptions) => Promise<unknown>,
   ): Promise<StepOutcome> {
-    try {
-      await this.#whileUp(slice, options, work);
-      return {};
-    } catch (error) {
-      if (options.signal.aborted || !(await this.#isDown(slice))) throw error;
-      return { skipped: reason };
-    }
-  }
-
-  /** Waits for the node's work only as long as the node is not known to be down. */
-  async #whileUp(
-    slice: PlannedSlice,
-    options: NodeJobOptions,
-    work: (options: NodeJobOptions) => Promise<unknown>,
-  ): Promise<void> {
-    const end = new AbortController();
-    const watch = async () => {
-      for (let wait = AWAY_GRACE_MS; !end.signal.aborted; wait = LOOK_FOR_DOWN_MS) {
-        await delay(wait, undefined, { signal: end.signal });
-        if (await this.#isDown(slice))
-          end.abort(new DrvsError('NodeUnreachable', `${slice.nodeName} is down`));
-      }
-    };
-    const watched = watch().catch(() => undefined);
-    try {
-      await work({ ...options, signal: AbortSignal.any([options.signal, end.signal]) });
-    } finally {
-      end.abort();
-      await watched;
-    }
-  }
-
-  async #isDown(slice: PlannedSlice): Promise<boolean> {
-    const node = await this.database.unrestricted.node.findUnique({
-      where: { id: slice.nodeId },
-      select: { lastSeenAt: true },
-    });
-    return !node?.lastSeenAt || node.lastSeenAt.getTime() < Date.now() - NODE_DOWN_AFTER_MS;
+    const isDone = await unlessDown(this.database, slice.nodeId, options, work, AWAY_GRACE_MS);
+    return isDone ? {} : { skipped: reason };
   }
 
   async #removeDrvm(tx: Transaction, drvmId: string): Promise<void> {
@@ -486,7 +439,6 @@ export class StepPerformer {
 const STOPPED_SLICE = { containerState: 'stopped', usedCpuMilli: 0, usedMemoryMiB: 0, processes: 0 };
 
 const ids = ({ operationId, drvmId }: OperationContext) => ({ operationId, drvmId });
-const sealContext = (drvmId: string) => `drvm/${drvmId}`;
 
 export function stateColumns(state: ContainerState) {
   return {

@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   DrvsError,
   DVOS_MEMORY_MIB,
-  type ErrorCode,
   MigrationResult,
   RESOURCE_CLASSES,
   type ResourceAmounts,
@@ -13,6 +12,8 @@ import type { Transaction } from '../database/database.js';
 import { CAPACITY_EXCEEDED, EXCLUSIVITY_VIOLATED, sqlState } from '../database/sql-state.js';
 import { homeSliceOf } from '../drvms/home-slice.js';
 import type { SliceChange } from '../gen/client.js';
+import { eachAtMost } from '../jobs/each-at-most.js';
+import { PASSING_ERRORS } from '../jobs/passing-errors.js';
 import { ChangeRecords } from './change-records.js';
 import { type SliceTerms, type SpecifiedDrvm, termColumns, termsOf, WITH_SPEC } from './container-spec.js';
 import { ContainerWork, type SliceChangeOptions } from './container-work.js';
@@ -66,8 +67,6 @@ const RETRY_LONGEST_MS = 4_000;
 /** Indexes of slices; see ContainerPeer. */
 const INDEX_MOST = 1_023;
 const MIB = 1_048_576;
-/** Errors that may go away by themselves. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['NodeUnreachable', 'ContainerUnreachable', 'Timeout']);
 
 const Terms: z.ZodType<SliceTerms> = z.object({
   guaranteed: z.custom<ResourceAmounts>(),
@@ -396,29 +395,24 @@ export class SliceChanges {
     options: SliceChangeOptions,
   ): Promise<void> {
     const home = homeSliceOf(drvm);
-    const queue = [...targets];
     const failures: DrvsError[] = [];
-    const workers = Array.from({ length: Math.min(MIGRATIONS_AT_ONCE, queue.length) }, async () => {
-      for (let next = queue.shift(); next; next = queue.shift()) {
-        const [pid, to] = next;
-        const requestKey = `${options.key}.${pid}.${to}`;
-        try {
-          const answer = MigrationResult.parse(
-            await this.work.call(home.nodeId, drvm.id, 'process.migrate', { pid, to, requestKey }, options),
-          );
-          moved.processes++;
-          moved.bytes += answer.bytes;
-          moved.pauseMs = Math.max(moved.pauseMs, answer.pauseMs);
-        } catch (error) {
-          options.signal.throwIfAborted();
-          // One that has ended meanwhile, or that somebody else moves, is looked at again in the next round.
-          const refusal = DrvsError.from(error);
-          if (!['NotFound', 'MigrationUnderWay', 'StateConflict'].includes(refusal.code))
-            failures.push(refusal);
-        }
+    await eachAtMost(MIGRATIONS_AT_ONCE, targets, async ([pid, to]) => {
+      const requestKey = `${options.key}.${pid}.${to}`;
+      try {
+        const answer = MigrationResult.parse(
+          await this.work.call(home.nodeId, drvm.id, 'process.migrate', { pid, to, requestKey }, options),
+        );
+        moved.processes++;
+        moved.bytes += answer.bytes;
+        moved.pauseMs = Math.max(moved.pauseMs, answer.pauseMs);
+      } catch (error) {
+        options.signal.throwIfAborted();
+        // One that has ended meanwhile, or that somebody else moves, is looked at again in the next round.
+        const refusal = DrvsError.from(error);
+        if (!['NotFound', 'MigrationUnderWay', 'StateConflict'].includes(refusal.code))
+          failures.push(refusal);
       }
     });
-    await Promise.all(workers);
     if (failures[0]) throw failures[0];
   }
 
@@ -464,7 +458,8 @@ export class SliceChanges {
         // Going down, or undone as a whole: it is taken up again, or given back, by whoever deals with its operation.
         options.signal.throwIfAborted();
         const error = DrvsError.from(cancel?.aborted ? cancel.reason : thrown);
-        const isPassing = !cancel?.aborted && PASSING.has(error.code) && Date.now() + pause < forwardUntil;
+        const isPassing =
+          !cancel?.aborted && PASSING_ERRORS.has(error.code) && Date.now() + pause < forwardUntil;
         if (isPassing) {
           await delay(pause, undefined, { signal: ended }).catch(() => undefined);
           continue;
