@@ -545,6 +545,42 @@ describe('carrying a plan out', () => {
     }
   }, 240_000);
 
+  test('is cancelled while a step waits for who never answers: that is given back, and told', async () => {
+    const id = await drvm('a1', 0.5, 256, ['node2']);
+    guests.run(id, 1, 'node2');
+    let reach = (): void => undefined;
+    const reached = new Promise<void>((resolve) => {
+      reach = resolve;
+    });
+    const never = new Promise<void>(() => undefined);
+    for (const node of nodes) {
+      node.before = (method) => {
+        if (method !== 'drvm.prepare') return;
+        reach();
+        return never;
+      };
+    }
+    const { id: operation } = await rest<OperationView>('POST', 'nodes/node2/drain');
+    await reached;
+    await rest('POST', `operations/${operation}/cancel`);
+    const done = await ended(operation);
+    expect(done.state).toBe('cancelled');
+    expect(outcomeOf(done).notDone).toMatchObject([{ reason: 'It was cancelled' }]);
+    const { items } = await rest<{ items: { text: string }[] }>('GET', `operations/${operation}/logs`);
+    expect(items.map(({ text }) => text)).toContain(
+      'a cancellation was asked for: what is under way is ended',
+    );
+    await ledgerAddsUp();
+    expect(await given()).toEqual({ a1: { node2: 0.5 } });
+    expect(guests.places(id)).toEqual({ 1: 'node2' });
+    // The agents answer again: the next plan does what this one could not.
+    for (const node of nodes) node.before = () => undefined;
+    expect(await ended((await rest<OperationView>('POST', 'nodes/node2/drain')).id)).toMatchObject({
+      state: 'succeeded',
+    });
+    expect(Object.keys((await given()).a1!)).not.toContain('node2');
+  }, 120_000);
+
   test('is taken back by a plan of its own, as far as the cluster lets it', async () => {
     const [a, b] = [await drvm('aula', 0.5, 256, ['node2']), await drvm('banco', 0.5, 256, ['node2'])];
     guests.run(a, 1, 'node2');
