@@ -25,6 +25,7 @@ export {
   FIRST_ATTACHED_DEVICE,
 } from './devices/device-registry.js';
 export { GroupOrder } from './groups/group-frame.js';
+export { GroupMutex, type MutexEffect } from './groups/group-mutex.js';
 export { GroupNode, type GroupNodeOptions } from './groups/group-node.js';
 export { groupMemberId } from './groups/member-id.js';
 export { DEFAULT_GROUP_TIMING, ProcessGroup } from './groups/process-group.js';
@@ -42,6 +43,8 @@ export { ProcessStateInvalid } from './ipc/process-state.js';
 export type { MemberUpdate } from './membership/membership-frame.js';
 export { type Member, Swim } from './membership/swim.js';
 export * from './migration/coordinator.js';
+export { DecayingAverage } from './sensing/decaying-average.js';
+export { type KnownLoad, LoadBoard, type NodeLoad } from './sensing/load-board.js';
 export type { GroupParts } from './simulation/group-simulation.js';
 export type { CreateSwim } from './simulation/membership-simulation.js';
 export type { CreateProcessGroup } from './simulation/multicast-simulation.js';

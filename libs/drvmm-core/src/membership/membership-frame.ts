@@ -1,12 +1,14 @@
 import { ByteReader, ByteWriter, CodecGarbage } from '../codec/byte-cursor.js';
 import { CHECKED_HEADER_BYTES, FrameProtocol, openFrame, sealFrame } from '../codec/checked-frame.js';
 
-const VERSION = 1;
+const VERSION = 2;
 export const MAX_MEMBER_NAME_BYTES = 64;
 export const MAX_ADDRESS_BYTES = 128;
 export const MAX_METADATA_BYTES = 256;
 /** What passes an Ethernet as one datagram, with room for tunnels. */
 export const MEMBERSHIP_FRAME_BYTES = 1_200;
+/** Of what else goes along with probes and their answers, at most. */
+export const RIDER_BYTES = 600;
 const MAX_UPDATES_PER_FRAME = 64;
 
 export enum MemberState {
@@ -53,6 +55,8 @@ export interface MembershipFrame {
   readonly fromAddress: string;
   readonly message: MembershipMessage;
   readonly updates: readonly MemberUpdate[];
+  /** Somebody else's, who uses that probes go to everyone in turn. */
+  readonly rider: Uint8Array;
 }
 
 export const updateBytes = ({ name, address, metadata, witness }: MemberUpdate): number =>
@@ -72,11 +76,17 @@ export const messageBytes = (from: string, fromAddress: string, message: Members
   const extra = 'target' in message ? Buffer.byteLength(message.target) : 0;
   const address = 'address' in message ? Buffer.byteLength(message.address) : 0;
   return (
-    CHECKED_HEADER_BYTES + 32 + Buffer.byteLength(from) + Buffer.byteLength(fromAddress) + extra + address
+    CHECKED_HEADER_BYTES + 36 + Buffer.byteLength(from) + Buffer.byteLength(fromAddress) + extra + address
   );
 };
 
-export function encodeMembershipFrame({ from, fromAddress, message, updates }: MembershipFrame): Buffer {
+export function encodeMembershipFrame({
+  from,
+  fromAddress,
+  message,
+  updates,
+  rider,
+}: MembershipFrame): Buffer {
   const writer = new ByteWriter(MEMBERSHIP_FRAME_BYTES).text(from).text(fromAddress);
   switch (message.kind) {
     case 'ping':
@@ -105,6 +115,7 @@ export function encodeMembershipFrame({ from, fromAddress, message, updates }: M
       .text(update.witness);
     writer.bytes(update.metadata);
   }
+  writer.bytes(rider);
   return sealFrame(FrameProtocol.Membership, VERSION, KINDS.indexOf(message.kind), writer.finish());
 }
 
@@ -132,8 +143,9 @@ export function decodeMembershipFrame(bytes: Uint8Array): MembershipFrame {
       metadata: Uint8Array.from(reader.bytes(MAX_METADATA_BYTES)),
     });
   }
+  const rider = reader.bytes(RIDER_BYTES);
   reader.end();
-  return { from, fromAddress, message, updates };
+  return { from, fromAddress, message, updates, rider };
 }
 
 function readMessage(kind: MembershipMessage['kind'] | undefined, reader: ByteReader): MembershipMessage {

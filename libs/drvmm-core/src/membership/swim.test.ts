@@ -92,6 +92,7 @@ describe('a member', () => {
       fromAddress: 'b:1',
       message: { kind: 'state', isRequest: false },
       updates: [{ state, name, address: `${name}:1`, incarnation, metadata: new Uint8Array(0), witness }],
+      rider: new Uint8Array(0),
     });
   const hear = (swim: Swim, frame: Buffer, nowMs = 1): SwimEffect[] =>
     swim.step({ kind: 'frame', frame }, nowMs);

@@ -12,6 +12,7 @@ import {
   type MembershipMessage,
   type MemberUpdate,
   messageBytes,
+  RIDER_BYTES,
   updateBytes,
 } from './membership-frame.js';
 
@@ -114,7 +115,17 @@ export interface SwimOptions {
   readonly timing: SwimTiming;
   readonly random: () => number;
   readonly nowMs: number;
+  readonly rider?: MembershipRider;
 }
+
+/** Goes along with probes and their answers, in what room these leave: one round trip in each period with somebody else. */
+export interface MembershipRider {
+  /** At most so many bytes. */
+  take(bytesMax: number, nowMs: number): Uint8Array;
+  receive(bytes: Uint8Array, nowMs: number): void;
+}
+
+const NO_RIDER: MembershipRider = { take: () => new Uint8Array(0), receive: () => undefined };
 
 interface Suspicion {
   readonly sinceMs: number;
@@ -136,6 +147,7 @@ interface Probe {
 export class Swim {
   readonly #timing: SwimTiming;
   readonly #random: () => number;
+  readonly #rider: MembershipRider;
   readonly #self: Member;
   readonly #members = new Map<string, Member>();
   /** Those that may be probed and gossiped to, in the order of probing. */
@@ -158,13 +170,14 @@ export class Swim {
   #effects: SwimEffect[] = [];
   damagedFrames = 0;
 
-  constructor({ name, address, metadata, timing, random, nowMs }: SwimOptions) {
+  constructor({ name, address, metadata, timing, random, nowMs, rider = NO_RIDER }: SwimOptions) {
     if (Buffer.byteLength(name) > MAX_MEMBER_NAME_BYTES) throw new RangeError(`the name ${name} is too long`);
     if (Buffer.byteLength(address) > MAX_ADDRESS_BYTES)
       throw new RangeError(`the address ${address} is too long`);
     if (metadata.length > MAX_METADATA_BYTES) throw new RangeError(`${metadata.length} bytes of metadata`);
     this.#timing = timing;
     this.#random = random;
+    this.#rider = rider;
     this.#nowMs = nowMs;
     this.#self = { name, address, metadata, incarnation: 0, state: MemberState.Alive, changedMs: nowMs };
     this.#members.set(name, this.#self);
@@ -394,7 +407,8 @@ export class Swim {
     }
     this.#exchangeCursor = (this.#exchangeCursor + slice.length) % members.length;
     const { name, address } = this.#self;
-    const frame = encodeMembershipFrame({ from: name, fromAddress: address, message, updates: slice });
+    const rider = new Uint8Array(0);
+    const frame = encodeMembershipFrame({ from: name, fromAddress: address, message, updates: slice, rider });
     this.#effects.push({ kind: 'send', to, frame });
     return slice.length;
   }
@@ -411,6 +425,7 @@ export class Swim {
       return;
     }
     for (const update of frame.updates) this.#learn(update);
+    if (frame.rider.length > 0) this.#rider.receive(frame.rider, this.#nowMs);
     this.#take(frame);
   }
 
@@ -482,11 +497,15 @@ export class Swim {
     let room = MEMBERSHIP_FRAME_BYTES - messageBytes(name, address, message);
     for (const update of first) room -= updateBytes(update);
     const timesMax = Math.ceil(this.#timing.retransmitFactor * Math.log10(this.#aliveCount + 1));
-    const updates = [...first, ...this.#gossip.take(room, timesMax)];
+    const news = this.#gossip.take(room, timesMax);
+    for (const update of news) room -= updateBytes(update);
+    const isProbe = message.kind === 'ping' || message.kind === 'ack';
+    const rider = this.#rider.take(isProbe ? Math.min(room, RIDER_BYTES) : 0, this.#nowMs);
+    const updates = [...first, ...news];
     this.#effects.push({
       kind: 'send',
       to,
-      frame: encodeMembershipFrame({ from: name, fromAddress: address, message, updates }),
+      frame: encodeMembershipFrame({ from: name, fromAddress: address, message, updates, rider }),
     });
   }
 
