@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { DrvsError, type EventView, type Page } from '@drvs/contracts';
 import { Controller, Get, Headers, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
@@ -9,10 +8,11 @@ import { authenticateRequest } from '../auth/auth.guard.js';
 import { AuthService } from '../auth/auth.service.js';
 import { CurrentActor } from '../auth/current-actor.js';
 import { EventsService } from '../events/events.service.js';
+import { hangUpSignal } from '../http/hang-up.js';
 import { decodeCursor, PageQuery, pageOf } from '../http/paging.js';
+import { StreamedAnswer } from '../http/streamed-answer.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { Endpoint } from '../openapi/endpoint.js';
-import { hangUpSignal } from '../operations/hang-up.js';
 import { EventStream } from './event-stream.service.js';
 
 const EventNumber = z.string().regex(/^\d{1,18}$/, 'the id of an event');
@@ -102,32 +102,25 @@ export class EventStreamController {
   ): Promise<void> {
     const end = new AbortController();
     const signal = AbortSignal.any([hangUpSignal(reply), end.signal]);
-    const { raw } = reply.hijack();
-    for (const [name, value] of Object.entries(reply.getHeaders()))
-      if (value !== undefined) raw.setHeader(name, value);
-    raw.writeHead(200, {
-      'content-type': 'text/event-stream',
-      'cache-control': 'no-store',
-      'x-accel-buffering': 'no',
-      // Kept alive after a long stream, it would keep a server that is closing from its end.
-      connection: 'close',
-    });
-    raw.write(': connected\n\n');
-    const comments = setInterval(() => raw.write(': alive\n\n'), COMMENT_EVERY_MS);
+    const headers = { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' };
+    const answer = new StreamedAnswer(reply, headers, signal);
+    answer.begin();
+    const comment = (text: string): boolean => reply.raw.write(`: ${text}\n\n`);
+    comment('connected');
+    const comments = setInterval(() => comment('alive'), COMMENT_EVERY_MS);
     const recheck = setInterval(() => {
       authenticateRequest(this.auth, request).catch(() => end.abort());
     }, RECHECK_MS);
     try {
       for await (const event of this.stream.follow(actor, since, signal)) {
-        const text = `id: ${event.id}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`;
-        if (!raw.write(text)) await once(raw, 'drain', { signal });
+        await answer.write(`id: ${event.id}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`);
       }
     } catch (error) {
       if (!signal.aborted) request.log.warn({ err: error }, 'a stream of events broke off');
     } finally {
       clearInterval(comments);
       clearInterval(recheck);
-      raw.end();
+      answer.end();
     }
   }
 }

@@ -20,10 +20,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
+import { hangUpSignal } from '../http/hang-up.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { Endpoint } from '../openapi/endpoint.js';
 import { THROUGH_CONTAINER } from '../openapi/problems.js';
-import { hangUpSignal } from '../operations/hang-up.js';
 import { FilesService } from './files.service.js';
 
 const STREAM = 'application/octet-stream';

@@ -11,12 +11,12 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
+import { hangUpSignal } from '../http/hang-up.js';
 import { PageQuery } from '../http/paging.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { OperationAnswer, pageAnswer } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
 import { OperationLogAnswer } from '../openapi/watch-answers.js';
-import { hangUpSignal } from './hang-up.js';
 import { OperationLogs } from './operation-logs.js';
 import { OperationsService } from './operations.service.js';
 

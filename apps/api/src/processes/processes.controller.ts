@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { ExitStatus, type OperationView, ProcessRow, StartProcess } from '@drvs/contracts';
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
@@ -6,15 +5,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Actor } from '../auth/actor.js';
 import { CurrentActor } from '../auth/current-actor.js';
+import { hangUpSignal } from '../http/hang-up.js';
+import { StreamedAnswer } from '../http/streamed-answer.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { OperationAnswer } from '../openapi/answers.js';
 import { Endpoint } from '../openapi/endpoint.js';
 import { THROUGH_CONTAINER } from '../openapi/problems.js';
-import { hangUpSignal } from '../operations/hang-up.js';
 import { ProcessesService } from './processes.service.js';
 
 /** A request may wait this long at most; a client that wants to wait longer asks again. */
 export const MAX_WAIT_SECONDS = 300;
+const NDJSON = 'application/x-ndjson';
 /** Without any output for this long the head of the answer is sent, so that the client knows it is being served. */
 const HEAD_AFTER_MS = 300;
 
@@ -150,7 +151,7 @@ export class ProcessesController {
       'Lines of JSON: `{stream, offset, base64}` for each piece, at the end `{exit, nextOffset, lost}`. With `follow` ' +
       'it ends when the process has.',
     query: OutputQuery,
-    media: { type: 'application/x-ndjson', schema: OutputLine },
+    media: { type: NDJSON, schema: OutputLine },
     problems: THROUGH_CONTAINER,
   })
   async output(
@@ -161,7 +162,8 @@ export class ProcessesController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const signal = hangUpSignal(reply);
-    const lines = new LineAnswer(reply, signal);
+    const lines = new StreamedAnswer(reply, { 'content-type': NDJSON }, signal);
+    const write = (line: object): Promise<void> => lines.write(`${JSON.stringify(line)}\n`);
     const headTimer = setTimeout(() => lines.begin(), HEAD_AFTER_MS);
     try {
       const end = await this.processes.output(
@@ -169,10 +171,10 @@ export class ProcessesController {
         drvm,
         { pid, offset, follow },
         ({ stream, offset: at, bytes }) =>
-          lines.write({ stream, offset: at, base64: Buffer.from(bytes).toString('base64') }),
+          write({ stream, offset: at, base64: Buffer.from(bytes).toString('base64') }),
         signal,
       );
-      await lines.write({ exit: end.exit, nextOffset: end.nextOffset, lost: end.lost });
+      await write({ exit: end.exit, nextOffset: end.nextOffset, lost: end.lost });
       lines.end();
     } catch (error) {
       if (!lines.hasBegun) throw error;
@@ -180,48 +182,5 @@ export class ProcessesController {
     } finally {
       clearTimeout(headTimer);
     }
-  }
-}
-
-/** Lines of JSON as an answer whose writer waits for a slow reader. Until it has begun, an error can still be told. */
-class LineAnswer {
-  hasBegun = false;
-
-  constructor(
-    private readonly reply: FastifyReply,
-    private readonly signal: AbortSignal,
-  ) {}
-
-  begin(): void {
-    if (this.hasBegun || this.signal.aborted) return;
-    this.hasBegun = true;
-    const { raw } = this.reply.hijack();
-    for (const [name, value] of Object.entries(this.reply.getHeaders())) {
-      if (value !== undefined) raw.setHeader(name, value);
-    }
-    raw.writeHead(200, {
-      'content-type': 'application/x-ndjson',
-      'cache-control': 'no-store',
-      // Kept alive after a long stream, it would keep a server that is closing from its end.
-      connection: 'close',
-    });
-    raw.flushHeaders();
-  }
-
-  async write(line: unknown): Promise<void> {
-    this.signal.throwIfAborted();
-    this.begin();
-    if (!this.reply.raw.write(`${JSON.stringify(line)}\n`)) {
-      await once(this.reply.raw, 'drain', { signal: this.signal });
-    }
-  }
-
-  end(): void {
-    this.reply.raw.end();
-  }
-
-  /** The reader sees that the answer is not whole: the chunked body has no end. */
-  breakOff(): void {
-    this.reply.raw.destroy();
   }
 }
