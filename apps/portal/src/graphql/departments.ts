@@ -1,21 +1,38 @@
 import { graphql } from '@/gen/departments';
 
+graphql(`
+  fragment DepartmentFields on Tenant {
+    id
+    name
+    quota {
+      cpu
+      memoryMiB
+      diskGiB
+    }
+    used {
+      cpu
+      memoryMiB
+      diskGiB
+    }
+  }
+`);
+
+/** What each department may have and holds. */
+export const QuotasQuery = graphql(`
+  query Quotas {
+    tenants(first: 100) {
+      nodes {
+        ...DepartmentFields
+      }
+    }
+  }
+`);
+
 export const DepartmentsQuery = graphql(`
   query Departments {
     tenants(first: 100) {
       nodes {
-        id
-        name
-        quota {
-          cpu
-          memoryMiB
-          diskGiB
-        }
-        used {
-          cpu
-          memoryMiB
-          diskGiB
-        }
+        ...DepartmentFields
       }
     }
     users(first: 500) {

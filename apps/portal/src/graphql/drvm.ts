@@ -24,12 +24,6 @@ export const DrvmsQuery = graphql(`
         }
       }
     }
-    tenants {
-      nodes {
-        id
-        name
-      }
-    }
   }
 `);
 

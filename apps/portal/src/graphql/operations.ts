@@ -36,6 +36,18 @@ export const OperationsQuery = graphql(`
   }
 `);
 
+/** What the badge in the header counts. */
+export const GoingOperationsQuery = graphql(`
+  query GoingOperations($first: Int) {
+    operations(first: $first) {
+      nodes {
+        id
+        state
+      }
+    }
+  }
+`);
+
 export const OperationSubscription = graphql(`
   subscription OperationProgress($id: ID!) {
     operation(id: $id) {
@@ -47,6 +59,15 @@ export const OperationSubscription = graphql(`
 export const CancelOperationMutation = graphql(`
   mutation CancelOperation($id: ID!) {
     cancelOperation(id: $id) {
+      id
+      state
+    }
+  }
+`);
+
+export const RetryOperationMutation = graphql(`
+  mutation RetryOperation($id: ID!) {
+    retryOperation(id: $id) {
       id
       state
     }

@@ -64,3 +64,11 @@ export const ApplyPlanMutation = graphql(`
     }
   }
 `);
+
+export const UndoPlanMutation = graphql(`
+  mutation UndoPlan($id: ID!) {
+    undoPlan(id: $id) {
+      ...PlanFields
+    }
+  }
+`);

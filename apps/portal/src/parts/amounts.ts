@@ -2,7 +2,7 @@ import { useFormatter } from 'next-intl';
 
 export type Metric = 'cpu' | 'memoryMiB' | 'diskGiB';
 
-export const METRICS: readonly Metric[] = ['cpu', 'memoryMiB', 'diskGiB'];
+export const METRICS = ['cpu', 'memoryMiB', 'diskGiB'] as const satisfies readonly Metric[];
 
 /** Memory from here on is told in GiB. */
 const GIB_FROM_MIB = 10_240;

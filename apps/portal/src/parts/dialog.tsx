@@ -23,7 +23,7 @@ export function Dialog({
         children
       ) : (
         <Stack>
-          <OperationProgress id={operation} />
+          <OperationProgress key={operation} id={operation} />
           {afterwards}
           <Group justify="flex-end">
             <Button onClick={rest.onClose}>{t('close')}</Button>

@@ -8,7 +8,7 @@ export const nodeHref = (name: string): string => `/nodes/${encodeURIComponent(n
 
 export function DrvmLink({ name, id, ...rest }: AnchorProps & { name: string; id?: string }) {
   return (
-    <Anchor component={Link} href={drvmHref(name, id)} {...rest}>
+    <Anchor component={Link} href={drvmHref(name, id)} inherit {...rest}>
       {name}
     </Anchor>
   );
@@ -16,7 +16,7 @@ export function DrvmLink({ name, id, ...rest }: AnchorProps & { name: string; id
 
 export function NodeLink({ name, ...rest }: AnchorProps & { name: string }) {
   return (
-    <Anchor component={Link} href={nodeHref(name)} {...rest}>
+    <Anchor component={Link} href={nodeHref(name)} inherit {...rest}>
       {name}
     </Anchor>
   );

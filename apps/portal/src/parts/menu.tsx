@@ -1,67 +1,25 @@
 'use client';
-import {
-  type ButtonHTMLAttributes,
-  type KeyboardEvent,
-  type ReactNode,
-  type RefObject,
-  useEffect,
-  useId,
-  useRef,
-  useState,
-} from 'react';
+import { type KeyboardEvent, type ReactNode, useEffect } from 'react';
 import classes from './menu.module.css';
+import { type PopoverTargetProps, usePopover } from './use-popover';
 
-/** What the button that opens a menu is given. */
-type TargetProps = Pick<
-  ButtonHTMLAttributes<HTMLButtonElement>,
-  'popoverTarget' | 'aria-haspopup' | 'aria-expanded'
-> & { ref: RefObject<HTMLButtonElement | null> };
-
-const GAP_PX = 4;
-/** A button this far down the window has its menu above it. */
-const LOW = 0.6;
-
-/**
- * A menu below its button, by the browser's own popover: it closes by Escape, by a press elsewhere and by scrolling, and
- * gives the focus back. Keys as in the pattern of the ARIA guide: arrows, Home and End go through it.
- */
+/** A menu below its button. Keys as in the pattern of the ARIA guide: arrows, Home and End go through it. */
 export function Menu({
   label,
   target,
   children,
 }: {
   label: string;
-  target: (props: TargetProps) => ReactNode;
+  target: (props: PopoverTargetProps) => ReactNode;
   children: ReactNode;
 }) {
-  const id = useId();
-  const button = useRef<HTMLButtonElement>(null);
-  const list = useRef<HTMLDivElement>(null);
-  const [isOpen, setOpen] = useState(false);
-  const items = () => [...(list.current?.querySelectorAll<HTMLButtonElement>('button') ?? [])];
-
-  const place = () => {
-    const at = button.current?.getBoundingClientRect();
-    if (!at || !list.current) return;
-    const { style } = list.current;
-    const isLow = at.bottom > innerHeight * LOW;
-    style.top = isLow ? 'auto' : `${at.bottom + GAP_PX}px`;
-    style.bottom = isLow ? `${innerHeight - at.top + GAP_PX}px` : 'auto';
-    style.right = `${Math.max(GAP_PX, document.documentElement.clientWidth - at.right)}px`;
-  };
+  const { isOpen, panel, hide, targetProps, panelProps } = usePopover('menu');
   useEffect(() => {
-    if (!isOpen) return;
-    list.current?.querySelector('button')?.focus({ preventScroll: true });
-    // What scrolls elsewhere, for instance with what a program prints, leaves the button where it is.
-    const close = ({ target }: Event) => {
-      if (target instanceof Node && target.contains(button.current)) list.current?.hidePopover();
-    };
-    addEventListener('scroll', close, { capture: true, passive: true });
-    return () => removeEventListener('scroll', close, { capture: true });
-  }, [isOpen]);
+    if (isOpen) panel.current?.querySelector('button')?.focus({ preventScroll: true });
+  }, [isOpen, panel]);
 
   const go = (event: KeyboardEvent) => {
-    const all = items();
+    const all = [...(panel.current?.querySelectorAll<HTMLButtonElement>('button') ?? [])];
     const at = all.indexOf(document.activeElement as HTMLButtonElement);
     const to = {
       ArrowDown: at + 1,
@@ -69,26 +27,22 @@ export function Menu({
       Home: 0,
       End: all.length - 1,
     }[event.key];
-    if (event.key === 'Tab') list.current?.hidePopover();
+    if (event.key === 'Tab') hide();
     if (to === undefined) return;
     event.preventDefault();
     all[to % all.length]?.focus();
   };
   return (
     <>
-      {target({ ref: button, popoverTarget: id, 'aria-haspopup': 'menu', 'aria-expanded': isOpen })}
+      {target(targetProps)}
       <div
-        id={id}
-        ref={list}
-        popover="auto"
+        {...panelProps}
         role="menu"
         aria-label={label}
         className={classes.menu}
-        onBeforeToggle={place}
-        onToggle={(event) => setOpen(event.newState === 'open')}
         onKeyDown={go}
         onClick={(event) => {
-          if ((event.target as HTMLElement).closest('button')) list.current?.hidePopover();
+          if ((event.target as HTMLElement).closest('button')) hide();
         }}
       >
         {isOpen && children}

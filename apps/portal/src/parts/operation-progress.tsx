@@ -5,6 +5,7 @@ import { useTranslations } from 'next-intl';
 import { useSubscription } from 'urql';
 import { OperationSubscription } from '@/graphql/operations';
 import { useAmounts } from './amounts';
+import { OperationActions } from './operation-actions';
 import { StateBadge } from './state-badge';
 
 const ENDED = ['succeeded', 'failed', 'cancelled', 'compensated'];
@@ -61,6 +62,7 @@ export function OperationProgress({ id, onClose }: { id: string; onClose?: () =>
             </Text>
             <StateBadge state={operation.state} />
           </Group>
+          <OperationActions operation={operation} />
           {onClose && hasEnded && <CloseButton onClick={onClose} aria-label={t('close')} />}
         </Group>
         <Progress

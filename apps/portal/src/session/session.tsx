@@ -24,6 +24,9 @@ export const mayManageDrvms = (role: string): boolean => role === 'supra-admin' 
 export const seesPower = (role: string): boolean => role === 'supra-admin' || role === 'auditor';
 /** What was used is accounted to departments; members see only what they have now. */
 export const seesUsage = (role: string): boolean => role !== 'member';
+/** Members see to their own programs: the API knows who asked for the rest. */
+export const mayChangeOperations = (role: string, kind: string): boolean =>
+  mayManageDrvms(role) || (role === 'member' && kind === 'process.migrate');
 export const mayRunPrograms = (role: string): boolean => role !== 'auditor';
 
 /** Shows its children to who is signed in and sends everybody else to the sign-in page, which leads back here. */

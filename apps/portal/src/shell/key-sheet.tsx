@@ -31,6 +31,12 @@ export function KeySheet({ onClose }: { onClose: () => void }) {
           ))}
           <tr>
             <td>
+              <Kbd>m</Kbd>
+            </td>
+            <td>{t('migrate')}</td>
+          </tr>
+          <tr>
+            <td>
               <Kbd>?</Kbd>
             </td>
             <td>{t('keys')}</td>

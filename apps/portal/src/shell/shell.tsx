@@ -11,13 +11,16 @@ import { LogoutMutation } from '@/graphql/session';
 import { Menu, MenuItem, MenuLabel } from '@/parts/menu';
 import { useViewer } from '@/session/session';
 import { AlertBell } from './alert-bell';
+import { Kiosk, useKiosk } from './kiosk';
 import { Logo } from './logo';
+import { OperationsDrawer } from './operations-drawer';
 import { placesFor } from './places';
 import { Preferences } from './preferences';
 import { Shortcuts } from './shortcuts';
 
 export function Shell({ children }: { children: ReactNode }) {
   const t = useTranslations('shell');
+  const isKiosk = useKiosk();
   const path = usePathname();
   const viewer = useViewer();
   const [isOpen, { toggle, close }] = useDisclosure();
@@ -26,6 +29,7 @@ export function Shell({ children }: { children: ReactNode }) {
     await logout({});
     location.assign('/login');
   };
+  if (isKiosk) return <Kiosk>{children}</Kiosk>;
   return (
     <AppShell
       header={{ height: 56 }}
@@ -47,8 +51,9 @@ export function Shell({ children }: { children: ReactNode }) {
               <Logo />
             </Link>
           </Group>
-          <Group gap="xs" wrap="nowrap">
+          <Group gap={4} wrap="nowrap">
             <Shortcuts />
+            <OperationsDrawer />
             <AlertBell />
             <Preferences />
             <Menu
@@ -58,7 +63,11 @@ export function Shell({ children }: { children: ReactNode }) {
                   variant="subtle"
                   color="gray"
                   leftSection={<IconUser size={18} aria-hidden />}
-                  rightSection={<IconChevronDown size={14} aria-hidden />}
+                  rightSection={
+                    <Text span inherit lh={0} visibleFrom="xs">
+                      <IconChevronDown size={14} aria-hidden />
+                    </Text>
+                  }
                   px="xs"
                   aria-label={viewer.name}
                   {...props}

@@ -5,13 +5,13 @@ import { useTranslations } from 'next-intl';
 import type { CSSProperties } from 'react';
 import type { ClusterFieldsFragment } from '@/gen/graphql';
 import { type Metric, share, useAmounts } from '@/parts/amounts';
-import { byName } from '@/parts/by-name';
 import { DrvmLink, drvmHref, NodeLink } from '@/parts/links';
 import { LoanNote } from '@/parts/loan-note';
 import { Meter } from '@/parts/meter';
 import { StateBadge } from '@/parts/state-badge';
 import { Table } from '@/parts/table';
 import classes from './cluster-map.module.css';
+import { drvmsOf } from './drvms-of';
 
 type Slice = ClusterFieldsFragment['slices'][number];
 
@@ -26,11 +26,7 @@ const usedOf = (slice: Slice, metric: Metric): number =>
 export function ClusterMap({ nodes, metric }: { nodes: ClusterFieldsFragment[]; metric: Metric }) {
   const t = useTranslations('cluster');
   const { amount } = useAmounts();
-  const drvms = new Map<string, { id: string; name: string; tenant: string }>();
-  for (const node of nodes) {
-    for (const { drvmId, drvm, tenant } of node.slices) drvms.set(drvmId, { id: drvmId, name: drvm, tenant });
-  }
-  const columns = [...drvms.values()].sort((a, b) => byName(a.name, b.name));
+  const columns = drvmsOf(nodes);
 
   return (
     <Paper

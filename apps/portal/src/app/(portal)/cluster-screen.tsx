@@ -1,22 +1,33 @@
 'use client';
-import { Group, SegmentedControl, Stack, Text, Title } from '@mantine/core';
+import { Group, SegmentedControl, Skeleton, Stack, Text, Title } from '@mantine/core';
+import dynamic from 'next/dynamic';
 import { useTranslations } from 'next-intl';
-import { useState } from 'react';
 import { METRICS, type Metric } from '@/parts/amounts';
 import { Awaited } from '@/parts/awaited';
 import { LiveBadge } from '@/parts/live-badge';
 import { MetricMeters } from '@/parts/metric-meters';
 import { ScreenHead } from '@/parts/screen-head';
+import { useAddress } from '@/parts/use-address';
 import { useLiveCluster } from '@/parts/use-live-cluster';
 import { useViewer } from '@/session/session';
+import { KioskButton } from '@/shell/kiosk-button';
 import { ClusterMap } from './cluster-map';
+import { FirstSteps } from './first-steps';
+
+const VIEWS = ['map', 'graph'] as const;
+const ClusterGraph = dynamic(() => import('./cluster-graph').then((loaded) => loaded.ClusterGraph), {
+  ssr: false,
+  loading: () => <Skeleton h={290} />,
+});
 
 /** What the cluster has, who holds it, and how much of it is in use, now. */
 export function ClusterScreen() {
   const t = useTranslations('cluster');
   const viewer = useViewer();
   const { nodes, error, updatedAt, again } = useLiveCluster();
-  const [metric, setMetric] = useState<Metric>('cpu');
+  const { chosen, choose } = useAddress();
+  const metric = chosen('metric', METRICS);
+  const view = chosen('view', VIEWS);
 
   if (!nodes) return <Awaited error={error} onRetry={again} height={320} />;
   // Totals count only nodes that can be given; the same nodes in each of the three numbers.
@@ -35,22 +46,39 @@ export function ClusterScreen() {
           drvms: new Set(nodes.flatMap((node) => node.slices.map((slice) => slice.drvmId))).size,
         })}
       >
-        <LiveBadge updatedAt={updatedAt} />
+        <Group>
+          <LiveBadge updatedAt={updatedAt} />
+          <KioskButton />
+        </Group>
       </ScreenHead>
+      <FirstSteps nodes={nodes} />
       <MetricMeters capacity={sums('capacity')} allocated={sums('allocated')} used={sums('used')} />
       <Group justify="space-between">
         <Title order={2} fz={18}>
           {t('map')}
         </Title>
-        <SegmentedControl
-          aria-label={t('metric')}
-          size="xs"
-          value={metric}
-          onChange={(value) => setMetric(value as Metric)}
-          data={METRICS.map((each) => ({ value: each, label: t(`metrics.${each}`) }))}
-        />
+        <Group>
+          <SegmentedControl
+            aria-label={t('view')}
+            size="xs"
+            value={view}
+            onChange={(value) => choose({ view: value === VIEWS[0] ? null : value })}
+            data={VIEWS.map((each) => ({ value: each, label: t(`views.${each}`) }))}
+          />
+          <SegmentedControl
+            aria-label={t('metric')}
+            size="xs"
+            value={metric}
+            onChange={(value) => choose({ metric: value === METRICS[0] ? null : value })}
+            data={METRICS.map((each) => ({ value: each, label: t(`metrics.${each}`) }))}
+          />
+        </Group>
       </Group>
-      <ClusterMap nodes={nodes} metric={metric} />
+      {view === 'map' ? (
+        <ClusterMap nodes={nodes} metric={metric} />
+      ) : (
+        <ClusterGraph nodes={nodes} metric={metric} />
+      )}
       {viewer.role !== 'supra-admin' && viewer.tenant && (
         <Text size="sm" c="dimmed">
           {t('redacted', { tenant: viewer.tenant })}

@@ -7,11 +7,11 @@ import type { AlertsQuery as Alerts } from '@/gen/graphql';
 import { AlertsQuery, SilenceAlertMutation } from '@/graphql/alerts';
 import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
-import { DrvmLink, NodeLink } from '@/parts/links';
 import { ListTable } from '@/parts/list-table';
 import { Menu, MenuItem } from '@/parts/menu';
 import { notifyDone, notifyFailure } from '@/parts/notify';
 import { ScreenHead } from '@/parts/screen-head';
+import { SubjectLink } from '@/parts/subject-link';
 import { Tag } from '@/parts/tag';
 import { Trouble } from '@/parts/trouble';
 import { useAddress } from '@/parts/use-address';
@@ -124,7 +124,7 @@ function AlertTable({ alerts, onChanged }: { alerts: Alert[]; onChanged: () => v
               </Text>
             </td>
             <td>
-              <Subject alert={alert} />
+              <SubjectLink subject={alert.subject} />
               {alert.tenant && (
                 <Text size="xs" c="dimmed">
                   {alert.tenant}
@@ -194,13 +194,4 @@ function AlertTable({ alerts, onChanged }: { alerts: Alert[]; onChanged: () => v
 /** Metrics are named with a dot, which parts the levels of messages. */
 function metricWords(t: ReturnType<typeof useTranslations<'alerts'>>, metric: string): string {
   return t.has(`metrics.${metric}`) ? t(`metrics.${metric}`) : metric;
-}
-
-/** What the alert is about, and the screen of it where there is one. */
-function Subject({ alert: { subject } }: { alert: Alert }) {
-  const [kind, ...names] = subject.split('/');
-  const name = names.at(-1);
-  if (name && kind === 'node') return <NodeLink name={name} size="sm" />;
-  if (name && kind === 'drvm') return <DrvmLink name={name} size="sm" />;
-  return <Text size="sm">{subject}</Text>;
 }

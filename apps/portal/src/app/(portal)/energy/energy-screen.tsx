@@ -19,6 +19,7 @@ import { Trouble } from '@/parts/trouble';
 import { useAsked } from '@/parts/use-asked';
 import { useEnergyWords } from '@/parts/use-energy-words';
 import { seesPower, useViewer } from '@/session/session';
+import { KioskButton } from '@/shell/kiosk-button';
 
 const REFRESH_MS = 5_000;
 /** A form with many fields, below what one comes for. */
@@ -39,7 +40,9 @@ export function EnergyScreen() {
   const { now, today, month, formula } = data.energy;
   return (
     <Stack gap="lg">
-      <ScreenHead title={t('title')} what={t('what')} />
+      <ScreenHead title={t('title')} what={t('what')}>
+        <KioskButton />
+      </ScreenHead>
       {error && <Trouble error={error} onRetry={refresh} />}
       <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
         <Figure

@@ -1,18 +1,17 @@
 'use client';
-import { Button, Group, Progress, Stack, Text } from '@mantine/core';
+import { Group, Progress, Stack, Text } from '@mantine/core';
 import { useTranslations } from 'next-intl';
-import { useMutation } from 'urql';
-import { CancelOperationMutation, OperationsQuery } from '@/graphql/operations';
+import { OperationsQuery } from '@/graphql/operations';
 import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
 import { ListTable } from '@/parts/list-table';
-import { notifyFailure } from '@/parts/notify';
+import { OperationActions } from '@/parts/operation-actions';
 import { ScreenHead } from '@/parts/screen-head';
 import { StateBadge } from '@/parts/state-badge';
+import { SubjectLink } from '@/parts/subject-link';
 import { Trouble } from '@/parts/trouble';
 import { useAsked } from '@/parts/use-asked';
 import { useMoment } from '@/parts/use-moment';
-import { mayManageDrvms, useViewer } from '@/session/session';
 
 const REFRESH_MS = 2_000;
 const SHOWN = 100;
@@ -22,19 +21,13 @@ export function OperationsScreen() {
   const t = useTranslations('operations');
   const tOperation = useTranslations('operation');
   const moment = useMoment();
-  const viewer = useViewer();
   const { data, error, refresh } = useAsked(
     { query: OperationsQuery, variables: { first: SHOWN } },
     REFRESH_MS,
   );
-  const [, cancel] = useMutation(CancelOperationMutation);
 
   if (!data) return <Awaited error={error} onRetry={refresh} height={240} />;
   const operations = data.operations.nodes;
-  const stop = async (id: string) => {
-    const answer = await cancel({ id });
-    if (answer.error) notifyFailure(t('cancelFailed'), answer.error);
-  };
   return (
     <Stack gap="lg">
       <ScreenHead title={t('title')} />
@@ -56,7 +49,9 @@ export function OperationsScreen() {
                     ? tOperation(`kinds.${operation.kind}`)
                     : operation.kind}
                 </td>
-                <td>{operation.subject}</td>
+                <td>
+                  <SubjectLink subject={operation.subject} />
+                </td>
                 <td>
                   <Group gap="xs" wrap="nowrap">
                     <StateBadge state={operation.state} />
@@ -79,11 +74,7 @@ export function OperationsScreen() {
                 <td>{operation.requestedBy}</td>
                 <td className="numeric">{moment(operation.createdAt)}</td>
                 <td>
-                  {isGoing && mayManageDrvms(viewer.role) && (
-                    <Button size="compact-xs" variant="light" color="red" onClick={() => stop(operation.id)}>
-                      {t('cancel')}
-                    </Button>
-                  )}
+                  <OperationActions operation={operation} onDone={refresh} />
                 </td>
               </tr>
             );

@@ -11,12 +11,12 @@ import {
   Text,
   Title,
 } from '@mantine/core';
-import { IconRoute } from '@tabler/icons-react';
+import { IconArrowBackUp, IconRoute } from '@tabler/icons-react';
 import { useTranslations } from 'next-intl';
 import { useState } from 'react';
 import { type CombinedError, useMutation } from 'urql';
 import type { PlanFieldsFragment } from '@/gen/graphql';
-import { ApplyPlanMutation, MakePlanMutation, PlansQuery } from '@/graphql/plans';
+import { ApplyPlanMutation, MakePlanMutation, PlansQuery, UndoPlanMutation } from '@/graphql/plans';
 import { Awaited } from '@/parts/awaited';
 import { ListTable } from '@/parts/list-table';
 import { notifyFailure } from '@/parts/notify';
@@ -46,6 +46,7 @@ export function PlansScreen() {
   const { data, error, refresh } = useAsked({ query: PlansQuery, variables: { first: SHOWN } });
   const [making, make] = useMutation(MakePlanMutation);
   const [applying, apply] = useMutation(ApplyPlanMutation);
+  const [undoing, undo] = useMutation(UndoPlanMutation);
   const [plan, setPlan] = useState<PlanFieldsFragment | null>(null);
   const [operation, setOperation] = useState<string | null>(null);
   const [trouble, setTrouble] = useState<CombinedError | null>(null);
@@ -72,6 +73,16 @@ export function PlansScreen() {
     const answer = await apply({ id: plan.id });
     if (answer.error) notifyFailure(t('applyFailed'), answer.error);
     else setOperation(answer.data?.applyPlan.id ?? null);
+    refresh();
+  };
+  /** The way back is a plan too: it is seen before it is carried out. */
+  const undoIt = async () => {
+    if (!plan) return;
+    setTrouble(null);
+    const answer = await undo({ id: plan.id });
+    if (answer.error) return notifyFailure(t('undoFailed'), answer.error);
+    setOperation(null);
+    setPlan(answer.data?.undoPlan ?? null);
     refresh();
   };
   const mayPlan = mayManageDrvms(viewer.role);
@@ -116,9 +127,22 @@ export function PlansScreen() {
       {trouble && <Trouble error={trouble} onRetry={makeIt} />}
       {plan && (
         <PlanView plan={plan}>
-          {operation ? (
-            <OperationProgress id={operation} />
-          ) : plan.steps.length > 0 && plan.operation === null ? (
+          {operation && <OperationProgress key={operation} id={operation} />}
+          {operation || plan.operation ? (
+            mayPlan &&
+            plan.kind !== 'undo' && (
+              <Group>
+                <Button
+                  variant="default"
+                  leftSection={<IconArrowBackUp size={16} aria-hidden />}
+                  onClick={undoIt}
+                  loading={undoing.fetching}
+                >
+                  {t('undo')}
+                </Button>
+              </Group>
+            )
+          ) : plan.steps.length > 0 ? (
             <Group>
               <Button onClick={applyIt} loading={applying.fetching}>
                 {t('apply', { count: plan.steps.length })}
@@ -143,7 +167,15 @@ export function PlansScreen() {
           {data.plans.nodes.map((each) => (
             <tr key={each.id}>
               <td>
-                <Anchor component="button" type="button" size="sm" onClick={() => setPlan(each)}>
+                <Anchor
+                  component="button"
+                  type="button"
+                  size="sm"
+                  onClick={() => {
+                    setOperation(null);
+                    setPlan(each);
+                  }}
+                >
                   {t.has(`kinds.${each.kind}`) ? t(`kinds.${each.kind}`) : each.kind}
                   {each.node && ` · ${each.node}`}
                 </Anchor>

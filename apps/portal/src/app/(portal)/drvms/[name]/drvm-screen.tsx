@@ -31,13 +31,10 @@ import {
   StartDrvmMutation,
   StopDrvmMutation,
 } from '@/graphql/drvm';
-import { useAmounts } from '@/parts/amounts';
 import { Awaited } from '@/parts/awaited';
 import { Empty } from '@/parts/empty';
 import { LiveBadge } from '@/parts/live-badge';
-import { LoanNote } from '@/parts/loan-note';
 import { Menu, MenuItem } from '@/parts/menu';
-import { Meter } from '@/parts/meter';
 import { notifyFailure } from '@/parts/notify';
 import { OperationProgress } from '@/parts/operation-progress';
 import { StateBadge } from '@/parts/state-badge';
@@ -45,6 +42,7 @@ import { useAsked } from '@/parts/use-asked';
 import { mayManageDrvms, mayRunPrograms, useViewer } from '@/session/session';
 import { OutputPanel } from './output-panel';
 import { ProcessTable } from './process-table';
+import { SliceCard } from './slice-card';
 
 const REFRESH_MS = 2_000;
 /** Loaded when they are wanted: the chart library and the dialog are no part of the first look. */
@@ -77,13 +75,13 @@ export function DrvmScreen({ name, id }: { name: string; id: string | null }) {
 
 function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
   const t = useTranslations('drvm');
-  const { amount } = useAmounts();
   const viewer = useViewer();
   const [{ data }] = useSubscription({ query: ProcessesSubscription, variables: { drvm: drvm.id } });
   const processes = data?.processes ?? null;
   const [updatedAt, setUpdatedAt] = useState<Date | null>(null);
   const [chosenPid, setChosenPid] = useState<number | null>(null);
-  const [migrating, setMigrating] = useState<number | null>(null);
+  const [migrating, setMigrating] = useState<{ pid: number; to: string | null } | null>(null);
+  const [draggedFrom, setDraggedFrom] = useState<string | null>(null);
   const [isDeleting, setDeleting] = useState(false);
   const [isRunning, setRunning] = useState(false);
   const [isResizing, setResizing] = useState(false);
@@ -96,7 +94,7 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
     if (processes) setUpdatedAt(new Date());
   }, [processes]);
   const shownPid = chosenPid ?? processes?.[0]?.pid ?? null;
-  const migratingProcess = processes?.find((process) => process.pid === migrating) ?? null;
+  const migratingProcess = processes?.find((process) => process.pid === migrating?.pid) ?? null;
   const mayManage = mayManageDrvms(viewer.role);
   const mayRun = mayRunPrograms(viewer.role);
 
@@ -168,32 +166,12 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
       {operation && <OperationProgress key={operation} id={operation} onClose={() => setOperation(null)} />}
       <SimpleGrid cols={{ base: 1, sm: 2, lg: Math.min(4, Math.max(3, drvm.slices.length)) }}>
         {drvm.slices.map((slice) => (
-          <Paper key={slice.id} className="card" p="md" radius="md">
-            <Group justify="space-between" mb={6}>
-              <Group gap={6}>
-                <Text fw={600}>{slice.node}</Text>
-                {slice.isHome && (
-                  <Text size="xs" c="dimmed" title={t('homeHint')}>
-                    {t('home')}
-                  </Text>
-                )}
-              </Group>
-              <StateBadge state={slice.state} size="xs" />
-            </Group>
-            <Stack gap={8}>
-              <Meter metric="cpu" label={t('cpu')} capacity={slice.cpu} used={slice.usedCpu} />
-              <LoanNote slice={slice} />
-              <Meter
-                metric="memoryMiB"
-                label={t('memory')}
-                capacity={slice.memoryMiB}
-                used={slice.usedMemoryMiB}
-              />
-              <Text size="xs" c="dimmed" title={slice.isolation} lineClamp={1}>
-                {t('sliceLine', { disk: amount('diskGiB', slice.diskGiB), processes: slice.processes })}
-              </Text>
-            </Stack>
-          </Paper>
+          <SliceCard
+            key={slice.id}
+            slice={slice}
+            isTarget={draggedFrom !== null && draggedFrom !== slice.node && slice.state === 'running'}
+            onDropped={(pid) => setMigrating({ pid, to: slice.node })}
+          />
         ))}
       </SimpleGrid>
       <Paper className="card" p="md" radius="md" component="section">
@@ -218,7 +196,8 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
           chosenPid={shownPid}
           mayChange={mayRun}
           onChoose={setChosenPid}
-          onMigrate={setMigrating}
+          onMigrate={(pid) => setMigrating({ pid, to: null })}
+          onDragged={setDraggedFrom}
         />
       </Paper>
       <HistoryPanel drvm={drvm.id} operations={drvm.operations} />
@@ -232,7 +211,8 @@ function Screen({ drvm }: { drvm: NonNullable<DrvmDetailQuery['drvm']> }) {
       )}
       {migrating !== null && (
         <MigrateDialog
-          key={migrating}
+          key={`${migrating.pid}/${migrating.to}`}
+          wish={migrating.to}
           drvm={drvm.id}
           process={migratingProcess}
           slices={drvm.slices}

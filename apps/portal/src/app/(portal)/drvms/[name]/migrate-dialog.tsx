@@ -1,5 +1,6 @@
 'use client';
 import { Button, Group, Radio, Stack, Text } from '@mantine/core';
+import { IconArrowBackUp } from '@tabler/icons-react';
 import { useTranslations } from 'next-intl';
 import { useState } from 'react';
 import { useMutation } from 'urql';
@@ -17,35 +18,56 @@ export function MigrateDialog({
   drvm,
   process,
   slices,
+  wish,
   onClose,
 }: {
   drvm: string;
   process: Process | null;
   slices: Slice[];
+  /** The node on which it was dropped. */
+  wish: string | null;
   onClose: () => void;
 }) {
   const t = useTranslations('migrate');
   const { amount, bytes } = useAmounts();
   // The process as it was when the dialog opened: its node changes while it moves.
   const [subject] = useState(process);
-  const [to, setTo] = useState<string | null>(null);
+  const [to, setTo] = useState(wish);
   const [operation, setOperation] = useState<string | null>(null);
   const [{ error, fetching }, migrate] = useMutation(MigrateProcessMutation);
   if (!subject) return null;
 
   const load = (slice: Slice) => slice.usedCpu / (slice.cpu || 1);
   const targets = [...slices].sort((a, b) => load(a) - load(b));
-  const submit = async () => {
-    if (!to) return;
-    const { data } = await migrate({ drvm, pid: subject.pid, to });
+  const move = async (target: string) => {
+    const { data } = await migrate({ drvm, pid: subject.pid, to: target });
     if (data) setOperation(data.migrateProcess.id);
   };
+  const hasMoved = operation !== null && process !== null && process.node !== subject.node;
   return (
     <Dialog
       title={t('title', { pid: subject.pid, node: subject.node })}
       onClose={onClose}
       size="lg"
       operation={operation}
+      afterwards={
+        <>
+          <Refusal error={error} />
+          {hasMoved && (
+            <Group>
+              <Button
+                variant="default"
+                size="xs"
+                leftSection={<IconArrowBackUp size={16} aria-hidden />}
+                onClick={() => move(subject.node)}
+                loading={fetching}
+              >
+                {t('back', { node: subject.node })}
+              </Button>
+            </Group>
+          )}
+        </>
+      }
     >
       <Stack>
         <Text size="sm" ff="monospace" truncate>
@@ -92,7 +114,7 @@ export function MigrateDialog({
           <Button variant="subtle" color="gray" onClick={onClose}>
             {t('cancel')}
           </Button>
-          <Button onClick={submit} loading={fetching} disabled={!to}>
+          <Button onClick={() => to && move(to)} loading={fetching} disabled={!to}>
             {t('migrate')}
           </Button>
         </Group>

@@ -10,6 +10,7 @@ import { Heads } from '@/parts/list-table';
 import { notifyDone, notifyFailure } from '@/parts/notify';
 import { StateBadge } from '@/parts/state-badge';
 import { Table } from '@/parts/table';
+import { DRAGGED_PROCESS } from './dragged-process';
 
 export type Process = ProcessesSubscription['processes'][number];
 
@@ -28,6 +29,7 @@ export function ProcessTable({
   mayChange,
   onChoose,
   onMigrate,
+  onDragged,
 }: {
   drvm: string;
   isStopped: boolean;
@@ -36,6 +38,8 @@ export function ProcessTable({
   mayChange: boolean;
   onChoose: (pid: number) => void;
   onMigrate: (pid: number) => void;
+  /** From which node a process is dragged; null when it is let go. */
+  onDragged: (from: string | null) => void;
 }) {
   const t = useTranslations('processes');
   const { bytes, duration } = useAmounts();
@@ -70,6 +74,13 @@ export function ProcessTable({
             <tr
               key={process.pid}
               data-pid={process.pid}
+              draggable={mayChange}
+              onDragStart={(event) => {
+                event.dataTransfer.setData(DRAGGED_PROCESS, String(process.pid));
+                event.dataTransfer.effectAllowed = 'move';
+                onDragged(process.node);
+              }}
+              onDragEnd={() => onDragged(null)}
               style={{
                 background: process.pid === chosenPid ? 'var(--mantine-primary-color-light)' : undefined,
               }}
@@ -78,6 +89,13 @@ export function ProcessTable({
               <td style={{ maxWidth: 320 }}>
                 <UnstyledButton
                   onClick={() => onChoose(process.pid)}
+                  onKeyDown={(event) => {
+                    if (event.key !== 'm' || !mayChange || event.ctrlKey || event.metaKey || event.altKey)
+                      return;
+                    event.stopPropagation();
+                    onMigrate(process.pid);
+                  }}
+                  aria-keyshortcuts={mayChange ? 'm' : undefined}
                   aria-pressed={process.pid === chosenPid}
                   title={process.command}
                 >

@@ -13,11 +13,13 @@ import {
   Title,
 } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
+import dynamic from 'next/dynamic';
 import { useRouter } from 'next/navigation';
 import { useTranslations } from 'next-intl';
 import { type FormEvent, useEffect, useState } from 'react';
 import { useMutation, useQuery } from 'urql';
-import { CreateDrvmMutation, DrvmsQuery, PlanDrvmMutation } from '@/graphql/drvm';
+import { QuotasQuery } from '@/graphql/departments';
+import { CreateDrvmMutation, PlanDrvmMutation } from '@/graphql/drvm';
 import { useAmounts } from '@/parts/amounts';
 import { drvmHref } from '@/parts/links';
 import { Heads } from '@/parts/list-table';
@@ -25,9 +27,18 @@ import { Refusal } from '@/parts/refusal';
 import { ScreenHead } from '@/parts/screen-head';
 import { Table } from '@/parts/table';
 import { useViewer } from '@/session/session';
+import { QuotaMeters } from './quota-meters';
+import type { WishedDrvm } from './request-words';
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const SameRequest = dynamic(() => import('./same-request').then((loaded) => loaded.SameRequest), {
+  ssr: false,
+});
 const PLAN_AFTER_MS = 400;
+
+/** Whether all is said that a plan needs. */
+const isWhole = ({ tenant, cpu, memoryMiB }: WishedDrvm): boolean =>
+  tenant !== null && cpu > 0 && memoryMiB > 0;
 
 /** A DRVM asked for by what it needs; the placement that the same request would get is shown as one types. */
 export function NewDrvmScreen() {
@@ -35,7 +46,7 @@ export function NewDrvmScreen() {
   const { amount } = useAmounts();
   const router = useRouter();
   const viewer = useViewer();
-  const [{ data }] = useQuery({ query: DrvmsQuery });
+  const [{ data }] = useQuery({ query: QuotasQuery });
   const [name, setName] = useState('');
   const [chosenTenant, setTenant] = useState<string | null>(null);
   const [cpu, setCpu] = useState<number | string>(0.6);
@@ -43,6 +54,7 @@ export function NewDrvmScreen() {
   const [diskGiB, setDisk] = useState<number | string>(3);
   const [nodeCount, setNodeCount] = useState<number | string>('');
   const [policy, setPolicy] = useState('spread');
+  const [showsWords, setShowsWords] = useState(false);
   const [planned, plan] = useMutation(PlanDrvmMutation);
   const [created, create] = useMutation(CreateDrvmMutation);
 
@@ -57,11 +69,13 @@ export function NewDrvmScreen() {
     nodeCount: nodeCount === '' ? null : Number(nodeCount),
     policy,
   };
-  const isComplete = tenant !== null && input.cpu > 0 && input.memoryMiB > 0;
+  const department = data?.tenants.nodes.find((each) => each.name === tenant);
+  const isComplete = isWhole(input);
   const [wished] = useDebouncedValue(JSON.stringify(input), PLAN_AFTER_MS);
   useEffect(() => {
-    if (isComplete) void plan({ input: JSON.parse(wished) });
-  }, [wished, isComplete, plan]);
+    const asked = JSON.parse(wished) as WishedDrvm;
+    if (isWhole(asked)) void plan({ input: asked });
+  }, [wished, plan]);
 
   const submit = async (event: FormEvent) => {
     event.preventDefault();
@@ -155,6 +169,14 @@ export function NewDrvmScreen() {
               />
             </Group>
           </Paper>
+          {department && (
+            <Paper className="card" p="lg" radius="md" component="section" aria-label={t('quota')}>
+              <Title order={2} fz={16} mb="xs">
+                {t('quota')}
+              </Title>
+              <QuotaMeters department={department} asked={input} />
+            </Paper>
+          )}
           <Paper className="card" p="lg" radius="md" component="section" aria-live="polite">
             <Title order={2} fz={16} mb="xs">
               {t('plan')}
@@ -186,6 +208,10 @@ export function NewDrvmScreen() {
               </Text>
             )}
           </Paper>
+          <details onToggle={(event) => setShowsWords(event.currentTarget.open)}>
+            <summary>{t('sameRequest')}</summary>
+            {showsWords && <SameRequest wished={{ ...input, name: NAME.test(name) ? name : 'NAME' }} />}
+          </details>
           <Refusal error={created.error} />
           <Group>
             <Button type="submit" loading={created.fetching} disabled={!isComplete || !NAME.test(name)}>

@@ -230,7 +230,7 @@ export function NodeScreen({ name }: { name: string }) {
               {detail.interfaces.map((each) => (
                 <tr key={each.name}>
                   <td>{each.name}</td>
-                  <td className="numeric">{each.addresses.join(', ')}</td>
+                  <td>{each.addresses.join(', ')}</td>
                   <td className="numeric">{each.speedMbps ? `${each.speedMbps} Mbit/s` : '–'}</td>
                   <td>{each.state}</td>
                 </tr>
