@@ -87,7 +87,18 @@ export class ChangeRecords {
     Object.assign(change, written);
   }
 
-  /** Ends it in the transaction that makes it true in the ledger. */
+  async isOpen({ id }: SliceChange): Promise<boolean> {
+    const now = await this.database.unrestricted.sliceChange.findUnique({
+      where: { id },
+      select: { endedAt: true },
+    });
+    return now?.endedAt === null;
+  }
+
+  /**
+   * Ends it in the transaction that makes it true in the ledger.
+   * @throws DrvsError StateConflict when somebody has given back meanwhile what is to end as done
+   */
   async end(
     change: SliceChange,
     outcome: 'done' | 'given-back',
@@ -103,7 +114,12 @@ export class ChangeRecords {
           result: result === null ? Prisma.DbNull : JSON.parse(JSON.stringify(result)),
         },
       });
-      if (count === 1) await settle(tx);
+      if (count === 1) return settle(tx);
+      const now = await tx.sliceChange.findUnique({ where: { id: change.id }, select: { outcome: true } });
+      if (outcome === 'given-back' || now?.outcome === 'done') return;
+      throw new DrvsError('StateConflict', `the ${change.kind} of a slice was given back meanwhile`, {
+        hint: 'Its operation had ended. Ask for it again.',
+      });
     });
   }
 }

@@ -251,6 +251,7 @@ export class SliceChanges {
   }
 
   async #endSomehow(record: SliceChange, options: SliceChangeOptions): Promise<void> {
+    if (!(await this.records.isOpen(record))) return;
     if (record.stage === 'leaving' || record.stage === 'deleting') await this.#leave(record, options);
     else await this.#giveBack(record, options);
   }
