@@ -225,6 +225,12 @@ describe('a node that fell silent', () => {
       await machine.press('on');
       expect((await reaches('held-out')).reason).toBe('it came back after it was fenced');
       expect((await node()).state).toBe('drained');
+      // Who asks for it is told why it gets nothing there.
+      const asked = { name: 'nueva', tenant: 'physics', cpu: 0.1, memoryMiB: 192, nodes: ['n1'] };
+      await expect(cluster.rest(admin, 'POST', 'drvms', asked)).rejects.toMatchObject({
+        code: 'InsufficientResources',
+        message: expect.stringContaining('held out for coming and going'),
+      });
     },
     TEST_MS,
   );

@@ -115,6 +115,64 @@ afterAll(async () => {
   await postgres?.stop();
 });
 
+describe('many DRVMs at once', () => {
+  test('are made all or none, and each item tells its DRVM and its operation', async () => {
+    await cluster.tenant('biology');
+    const query = `mutation($d:[BatchDrvmInput!]!){createDrvms(tenant:"biology",drvms:$d){
+      name drvmId operationId drvm{name tenant slices{cpu}} operation{kind state}}}`;
+    const one = (name: string, cpu = 0.1) => ({ name, cpu, memoryMiB: 192, nodeCount: 1 });
+    interface Made {
+      createDrvms: { name: string; drvmId: string; operationId: string; drvm: { name: string } }[];
+    }
+    const made = await ask<Made>(query, by(admin), { d: [one('alumno-1'), one('alumno-2')] });
+    expect(made.errors).toBeUndefined();
+    expect(made.data!.createDrvms).toMatchObject([
+      {
+        name: 'alumno-1',
+        drvm: { name: 'alumno-1', tenant: 'biology' },
+        operation: { kind: 'drvm.create' },
+      },
+      { name: 'alumno-2', drvm: { name: 'alumno-2' } },
+    ]);
+    const refused = await ask<Made>(query, by(admin), { d: [one('alumno-3'), one('alumno-4', 900)] });
+    expect(refused.errors![0]!.extensions.code).toBe('InsufficientResources');
+    expect(refused.errors![0]!.message).toContain('alumno-4 (2 of 2)');
+    const { data } = await ask<{ drvm: null }>('{drvm(name:"alumno-3"){id}}', by(admin));
+    expect(data!.drvm).toBeNull();
+    const twice = await ask<Made>(query, by(admin), { d: [one('x'), one('x')] });
+    expect(twice.errors![0]!.extensions.code).toBe('InvalidInput');
+    for (const { drvmId, operationId } of made.data!.createDrvms) {
+      await cluster.rest(admin, 'GET', `operations/${operationId}/wait?timeoutSeconds=60`);
+      const { id } = await cluster.rest<OperationView>(admin, 'DELETE', `drvms/${drvmId}`);
+      await cluster.rest(admin, 'GET', `operations/${id}/wait?timeoutSeconds=60`);
+    }
+  });
+
+  test('and the rules of one, which are changed by the same rules as over REST', async () => {
+    const rules = 'drvm require forbid broken{node rule reason}';
+    const mutation = `mutation($r:DrvmRulesInput!){setDrvmRules(drvm:"fisica",rules:$r){${rules}}}`;
+    interface Set {
+      setDrvmRules: { require: string[]; broken: { node: string; rule: string }[] };
+    }
+    const changed = await ask<Set>(mutation, by(admin), { r: { require: ['ssd'] } });
+    expect(changed.data!.setDrvmRules).toMatchObject({
+      require: ['ssd'],
+      broken: [
+        { node: 'node1', rule: 'trait-missing' },
+        { node: 'node2', rule: 'trait-missing' },
+      ],
+    });
+    const back = await ask<Set>(mutation, by(admin), { r: { require: [] } });
+    expect(back.data!.setDrvmRules.broken).toEqual([]);
+    const none = await ask<Set>(mutation, by(admin), { r: {} });
+    expect(none.errors![0]!.extensions.code).toBe('InvalidInput');
+    const read = await ask<{ drvmRules: object }>(`{drvmRules(drvm:"fisica"){${rules}}}`, by(member));
+    expect(read.data!.drvmRules).toMatchObject({ drvm: 'fisica', require: [], broken: [] });
+    const hidden = await ask('{drvmRules(drvm:"fisica"){drvm}}', by(stranger));
+    expect(hidden.errors![0]!.extensions.code).toBe('NotFound');
+  });
+});
+
 describe('queries', () => {
   test('the map of the cluster comes in one request', async () => {
     const { data, errors } = await ask<{ nodes: { nodes: { name: string; slices: object[] }[] } }>(

@@ -1,8 +1,16 @@
-import type { ClusterPlanView, DrvmView, NodeView, OperationView, PlanOutcome } from '@drvs/contracts';
+import type {
+  ClusterPlanView,
+  DrvmRulesView,
+  DrvmView,
+  NodeView,
+  OperationView,
+  PlanOutcome,
+} from '@drvs/contracts';
 import { DrvsError } from '@drvs/contracts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Database } from '../../apps/api/src/database/database.js';
 import type { AgentPeer } from '../support/agent-peer.js';
+import { ApiClient } from '../support/api.js';
 import { type StartedCluster, startCluster, type TestCluster, until } from '../support/cluster.js';
 import { Guests, runningDrvm } from '../support/guests.js';
 
@@ -600,5 +608,84 @@ describe('carrying a plan out', () => {
     expect(await given()).toEqual({ aula: before.aula });
     expect(await stateOf('node2')).toBe('up');
     await ledgerAddsUp();
+  });
+});
+
+describe('the rules of a DRVM', () => {
+  const rules = (name: string, change?: object, token = admin) =>
+    rest<DrvmRulesView>(change ? 'PATCH' : 'GET', `drvms/${name}/rules`, change, token);
+
+  test('are changed as it runs: nothing moves, what breaks them is told, and a balance mends it', async () => {
+    const a = await drvm('aula', 0.5, 256, ['node1']);
+    await drvm('banco', 0.5, 512, ['node1']);
+    guests.run(a, 1, 'node1', { state: 'waiting' });
+    expect(await rules('aula')).toMatchObject({ affinity: [], antiAffinity: [], require: [], broken: [] });
+    expect((await plan({ kind: 'balance' })).steps).toEqual([]);
+    const changed = await rules('banco', { antiAffinity: ['aula'] });
+    expect(changed).toMatchObject({
+      drvm: 'banco',
+      antiAffinity: ['aula'],
+      broken: [{ node: 'node1', rule: 'not-apart', reason: 'aula is there too' }],
+    });
+    // It binds both.
+    expect((await rules('aula')).broken).toMatchObject([{ rule: 'not-apart', reason: 'banco is there too' }]);
+    expect(await given()).toEqual({ aula: { node1: 0.5 }, banco: { node1: 0.5 } });
+
+    const made = await plan({ kind: 'balance' });
+    expect(made.steps).toEqual([
+      expect.objectContaining({
+        action: 'move-slice',
+        from: 'node1',
+        why: expect.objectContaining({ code: 'rule-broken' }),
+      }),
+    ]);
+    expect(await carriedOut(made)).toMatchObject({ state: 'succeeded', error: null });
+    for (const name of ['aula', 'banco']) expect((await rules(name)).broken).toEqual([]);
+    await ledgerAddsUp();
+
+    const { slices } = await homeOf(a);
+    const where = nodes.find(({ nodeId }) => nodeId === slices[0]!.nodeId)!.name;
+    await database.unrestricted.node.update({
+      where: { name: where },
+      data: { taints: ['old=1:NoSchedule'] },
+    });
+    expect((await rules('aula')).broken).toMatchObject([{ node: where, rule: 'tainted' }]);
+    expect((await rules('aula', { tolerate: ['old'] })).broken).toEqual([]);
+    const kinds = await database.unrestricted.event.count({ where: { kind: 'drvm.rules-changed' } });
+    expect(kinds).toBe(2);
+  });
+
+  test('that contradict each other are refused, and so is who may not set them', async () => {
+    await drvm('aula', 0.5, 256, ['node1']);
+    await drvm('banco', 0.5, 256, ['node1']);
+    await drvm('cine', 0.5, 256, ['node1']);
+    const refused = { code: 'InvalidInput' };
+    await expect(rules('aula', {})).rejects.toMatchObject(refused);
+    await expect(rules('aula', { affinity: ['aula'] })).rejects.toMatchObject(refused);
+    await expect(rules('aula', { affinity: ['banco'], antiAffinity: ['banco'] })).rejects.toMatchObject(
+      refused,
+    );
+    await rules('aula', { affinity: ['banco'] });
+    await expect(rules('banco', { antiAffinity: ['aula'] })).rejects.toMatchObject({
+      code: 'InvalidInput',
+      message: expect.stringContaining('contradict each other'),
+    });
+    await rules('banco', { affinity: ['cine'] });
+    await expect(rules('cine', { antiAffinity: ['aula'] })).rejects.toMatchObject(refused);
+    await expect(rules('aula', { antiAffinity: ['nadie'] })).rejects.toMatchObject({ code: 'NotFound' });
+    // Nothing of what was refused is left.
+    expect(await rules('banco')).toMatchObject({ affinity: ['cine'], antiAffinity: [], broken: [] });
+    const auditor = await cluster.token('auditor');
+    await expect(rules('aula', { affinity: [] }, auditor)).rejects.toMatchObject({ code: 'NotAllowed' });
+    const other = await cluster.tenant(`biology-${Date.now()}`);
+    const theirs = await cluster.token('tenant-admin', other);
+    await expect(rules('aula', { affinity: [] }, theirs)).rejects.toMatchObject({ code: 'NotFound' });
+    const { url } = cluster.api;
+    const stale = await new ApiClient(url, admin).patch(
+      '/drvms/aula/rules',
+      { affinity: [] },
+      { 'if-match': '"1"' },
+    );
+    expect(stale.status).toBe(412);
   });
 });

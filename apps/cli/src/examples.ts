@@ -15,11 +15,19 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'drvm create': [
     'drvs drvm create aula --tenant fisica --cpu 2 --memory 1Gi --disk 8Gi --nodes 2',
     'drvs drvm create aula --tenant fisica --cpu 2 --memory 1Gi --nodes node1,node2 --dry-run',
+    'drvs drvm create alumno --tenant fisica --cpu 0.5 --memory 256Mi --count 30',
+    'drvs drvm create --tenant fisica --from course.json',
   ],
   'drvm resize': [
     'drvs drvm resize aula cpu=4 memory=2Gi',
     'drvs drvm resize aula nodes=+node4,-node2 --dry-run',
   ],
+  'drvm rules': ['drvs drvm rules aula', 'drvs drvm rules aula anti-affinity=banco require=ssd tolerate='],
+  'node maintain': [
+    'drvs node maintain node1 node2 node3 --rolling --run ./update.sh',
+    'drvs node maintain node1 node2 --parallel 2 --power-cycle',
+  ],
+  'op continue': ['drvs op continue 0192f3a0-0000-7000-8000-000000000000 node1'],
   'webhook create': ['drvs webhook create https://hooks.example.org/drvs --events drvm.*,node.down'],
   usage: ['drvs usage --by drvm --csv', 'drvs usage --from 2026-11-01 --to 2026-12-01'],
   'node power': ['drvs node power node3 off'],

@@ -151,6 +151,23 @@ export interface DrvmView {
   generation: number;
 }
 
+/** What binds the nodes that a DRVM may be on, and which of it its present slices break. */
+export interface DrvmRulesView {
+  drvm: string;
+  drvmId: string;
+  /** DRVMs, by name (of another department `tenant~name`): only where all of these are, and nowhere where one of those is. */
+  affinity: string[];
+  antiAffinity: string[];
+  /** Traits that its nodes have, and have not; taints that it puts up with. */
+  require: string[];
+  forbid: string[];
+  tolerate: string[];
+  /** Nothing moves because a rule has changed: a balance mends what it can. */
+  broken: { node: string; rule: string; reason: string }[];
+  /** Of the DRVM. */
+  generation: number;
+}
+
 export interface OperationView {
   id: string;
   kind: OperationKind;

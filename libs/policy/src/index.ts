@@ -5,7 +5,7 @@ export { planProcessDrain } from './drain/drain-processes.js';
 export { planEvacuation } from './evacuate/evacuate.js';
 export type { CandidateScores, CandidateSet } from './placement/candidate-search.js';
 export { listCandidates, MAX_CANDIDATES } from './placement/candidates.js';
-export { isEligible, isTolerated, reject as whyNotEligible } from './placement/eligibility.js';
+export { brokenTerms, isEligible, isTolerated, reject as whyNotEligible } from './placement/eligibility.js';
 export { placeDrvm } from './placement/placement.js';
 export * from './placement/placement-request.js';
 export type { NearestRequest, PlacementRefusal } from './placement/refusal.js';

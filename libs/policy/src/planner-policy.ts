@@ -122,7 +122,8 @@ export function plannerPolicy(changes: Partial2<PlannerPolicy> = {}): PlannerPol
       field,
       hint: 'Change these values together, or put one back to its default (`drvs policy set NAME=`).',
     });
-  const { coldUtilisation, targetUtilisation, hotUtilisation, power, migration, reallocate } = policy;
+  const { coldUtilisation, targetUtilisation, hotUtilisation, balance, power, migration, reallocate } =
+    policy;
   if (!(coldUtilisation < targetUtilisation && targetUtilisation < hotUtilisation)) {
     throw contradiction(
       'targetUtilisation',
@@ -135,7 +136,15 @@ export function plannerPolicy(changes: Partial2<PlannerPolicy> = {}): PlannerPol
       `nodes are woken below ${power.headroomLeast} free, which must be less than the ${power.headroomKept} that is kept`,
     );
   }
+  if (power.headroomKept >= 1) {
+    throw contradiction(
+      'power.headroomKept',
+      'all of the cluster is to stay free, so nothing could ever be switched off',
+    );
+  }
   for (const [field, value] of [
+    ['balance.horizonSeconds', balance.horizonSeconds],
+    ['power.offSeconds', power.offSeconds],
     ['migration.streamMbps', migration.streamMbps],
     ['reallocate.cpuStepMilli', reallocate.cpuStepMilli],
     ['reallocate.memoryStepMiB', reallocate.memoryStepMiB],

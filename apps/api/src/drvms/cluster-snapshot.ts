@@ -22,6 +22,7 @@ type Found = Pick<
   occupied: number;
   isExclusive: boolean;
   drvmIds: string[];
+  heldOut: string | null;
 };
 
 /** A node as it was found, with what tells whether it has changed since, its inventory and slices aside. */
@@ -56,7 +57,8 @@ export async function clusterSnapshot(
       'labels', n.labels,
       'seal', node_seal(n.wanted_state, n.probation, n.traits, n.found_traits, n.taints, n.labels),
       'inventories', coalesce(i.rows, '[]'),
-      'slices', s.count, 'occupied', s.occupied, 'isExclusive', s.is_exclusive, 'drvmIds', s.drvm_ids
+      'slices', s.count, 'occupied', s.occupied, 'isExclusive', s.is_exclusive, 'drvmIds', s.drvm_ids,
+      'heldOut', (SELECT f.reason FROM node_failure f WHERE f.node_id = n.id AND f.phase = 'held-out')
     ) ORDER BY n.name), '[]')::text AS nodes
     FROM node n
     CROSS JOIN LATERAL (
@@ -100,6 +102,7 @@ export async function clusterSnapshot(
       step,
       slices: row.slices,
       isExclusive: row.isExclusive,
+      heldOut: row.heldOut,
       isOnProbation: !isThroughProbation(row),
       traits: traitsOf(row),
       taints: row.taints,

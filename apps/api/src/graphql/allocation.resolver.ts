@@ -2,6 +2,8 @@ import { DrvsError, type TemplateView } from '@drvs/contracts';
 import { Args, Float, ID, Int, Mutation, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { Actor } from '../auth/actor.js';
 import { CandidateQuery, CandidatesService, HypotheticalDrvm } from '../drvms/candidates.service.js';
+import { DrvmRulesChange } from '../drvms/drvm-rules.js';
+import { DrvmRules } from '../drvms/drvm-rules.service.js';
 import { QueueService } from '../drvms/queue.service.js';
 import { LeaseExtension, LeaseTerms } from '../leases/lease-request.js';
 import { LeasesService } from '../leases/leases.service.js';
@@ -12,6 +14,8 @@ import { newDrvm, requestParts } from './create-drvm.js';
 import {
   AllocationInput,
   Candidates,
+  DrvmRuleSet,
+  DrvmRulesInput,
   Explanation,
   ImportRow,
   ImportRowInput,
@@ -36,6 +40,7 @@ export class AllocationResolver {
     private readonly candidates: CandidatesService,
     private readonly queue: QueueService,
     private readonly leases: LeasesService,
+    private readonly rules: DrvmRules,
     private readonly templates: TemplatesService,
     private readonly tenants: TenantsService,
   ) {}
@@ -129,6 +134,24 @@ export class AllocationResolver {
       if (error instanceof DrvsError && error.code === 'NotFound') return null;
       throw error;
     }
+  }
+
+  @Query(() => DrvmRuleSet, {
+    name: 'drvmRules',
+    description: 'On which nodes it may be, and what it breaks',
+  })
+  rulesOf(@Reader() actor: Actor, @Args('drvm', { type: () => ID }) drvm: string): Promise<DrvmRuleSet> {
+    return this.rules.show(actor, drvm);
+  }
+
+  @Mutation(() => DrvmRuleSet, { description: 'On which nodes it may be from now on; nothing moves for it' })
+  setDrvmRules(
+    @Changer() actor: Actor,
+    @Args('drvm', { type: () => ID }) drvm: string,
+    @Args('rules') rules: DrvmRulesInput,
+    @Args('generation', generationArgument) generation?: number | null,
+  ): Promise<DrvmRuleSet> {
+    return this.rules.change(actor, drvm, DrvmRulesChange.parse(withoutNulls(rules)), generation ?? null);
   }
 
   @Mutation(() => Lease)

@@ -200,6 +200,38 @@ export class WaitingRequest {
 }
 
 @ObjectType()
+class BrokenRule {
+  @Field() node!: string;
+  @Field() rule!: string;
+  @Field() reason!: string;
+}
+
+@ObjectType()
+export class DrvmRuleSet {
+  @Field() drvm!: string;
+  @Field(() => ID) drvmId!: string;
+  @Field(() => [String]) affinity!: string[];
+  @Field(() => [String]) antiAffinity!: string[];
+  @Field(() => [String]) require!: string[];
+  @Field(() => [String]) forbid!: string[];
+  @Field(() => [String]) tolerate!: string[];
+  @Field(() => [BrokenRule], {
+    description: 'What its slices break where they are; a balance mends what it can',
+  })
+  broken!: BrokenRule[];
+  @Field(() => Int) generation!: number;
+}
+
+@InputType({ description: 'Each list that is given replaces the one before' })
+export class DrvmRulesInput {
+  @Field(() => [String], { nullable: true }) affinity?: string[];
+  @Field(() => [String], { nullable: true }) antiAffinity?: string[];
+  @Field(() => [String], { nullable: true }) require?: string[];
+  @Field(() => [String], { nullable: true }) forbid?: string[];
+  @Field(() => [String], { nullable: true }) tolerate?: string[];
+}
+
+@ObjectType()
 export class Lease {
   @Field() drvm!: string;
   @Field(() => ID) drvmId!: string;
@@ -236,6 +268,23 @@ export class ImportRow {
   @Field(() => [String]) nodes!: string[];
   @Field(() => ID, { nullable: true }) operation!: string | null;
   @Field(() => String, { nullable: true }) error!: string | null;
+}
+
+@InputType({ description: 'A DRVM among several that are made together' })
+export class BatchDrvmInput extends OmitType(CreateDrvmInput, [
+  'tenant',
+  'affinity',
+  'antiAffinity',
+  'devices',
+  'candidate',
+  'lease',
+] as const) {}
+
+@ObjectType()
+export class CreatedDrvm {
+  @Field(() => ID) operationId!: string;
+  @Field(() => ID) drvmId!: string;
+  @Field() name!: string;
 }
 
 @InputType({ description: 'A DRVM that may never be made' })

@@ -1,5 +1,6 @@
 import { AllocationResolver } from './allocation.resolver.js';
 import { ClusterResolver } from './cluster.resolver.js';
+import { DrvmBatchResolver } from './drvm-batch.resolver.js';
 import { DrvmsResolver } from './drvms.resolver.js';
 import { FailuresResolver } from './failures.resolver.js';
 import { InventoryResolver } from './inventory.resolver.js';
@@ -19,6 +20,7 @@ export const RESOLVERS = [
   SecretsResolver,
   ClusterResolver,
   DrvmsResolver,
+  DrvmBatchResolver,
   ReconfigureResolver,
   InventoryResolver,
   AllocationResolver,

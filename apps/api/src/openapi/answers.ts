@@ -4,6 +4,7 @@ import {
   type ClusterPlanStep,
   type ClusterPlanView,
   Device,
+  type DrvmRulesView,
   type DrvmView,
   type LoanView,
   NetworkInterface,
@@ -204,6 +205,18 @@ export const OperationAnswer = z.object({
   createdAt: time,
   endedAt: time.nullable(),
 }) satisfies z.ZodType<OperationView>;
+
+export const DrvmRulesAnswer = z.object({
+  drvm: z.string(),
+  drvmId: id,
+  affinity: z.array(z.string()),
+  antiAffinity: z.array(z.string()),
+  require: z.array(z.string()),
+  forbid: z.array(z.string()),
+  tolerate: z.array(z.string()),
+  broken: z.array(z.object({ node: z.string(), rule: z.string(), reason: z.string() })),
+  generation: z.int(),
+}) satisfies z.ZodType<DrvmRulesView>;
 
 export const DrvmOperationAnswer = z.object({ operation: OperationAnswer, drvm: DrvmAnswer });
 

@@ -7,7 +7,7 @@ import { Database } from '../database/database.js';
 import { EventsService } from '../events/events.service.js';
 import type { Prisma } from '../gen/client.js';
 import { requireGeneration } from '../http/etag.js';
-import { changed, KeptSettings, type PlannerChange, settingsView } from './planner-settings.js';
+import { changed, KeptSettings, type PlannerChange, requireKept, settingsView } from './planner-settings.js';
 
 const KEY = 'planner';
 
@@ -44,6 +44,7 @@ export class PlannerSettings {
       await tx.$queryRaw`SELECT pg_advisory_xact_lock(hashtext('drvs.planner-settings'))::text`;
       const before = await this.kept(tx);
       requireGeneration("the planner's settings", generation, before.generation);
+      requireKept(change, await tx.node.count());
       const after: KeptSettings = {
         ...changed(before, change),
         generation: before.generation + 1,

@@ -1,5 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
-import { changed, KeptSettings, modeOf, PlannerChange, policyOf, settingsView } from './planner-settings.js';
+import {
+  changed,
+  KeptSettings,
+  modeOf,
+  PlannerChange,
+  policyOf,
+  requireKept,
+  settingsView,
+} from './planner-settings.js';
 
 const fresh = KeptSettings.parse({});
 const change = (input: object) => changed(fresh, PlannerChange.parse(input));
@@ -48,5 +56,39 @@ describe('what the planners go by', () => {
     change({ windows: [only, window('quiet', '23:00', '05:00')] });
     change({ windows: [only, window('quiet', '21:00', '05:00', { timeZone: 'Asia/Tokyo' })] });
     change({ windows: [only, window('quiet', '21:00', '05:00', { days: ['mon'] })] });
+  });
+
+  test('is refused where several quiet windows leave no time, or what acts by itself may never act', () => {
+    const only = window('only', '22:00', '04:00');
+    const halves = [window('quiet', '21:00', '01:00'), window('quiet', '01:00', '05:00')];
+    expect(() => change({ windows: [only, ...halves] })).toThrow('all of that is quiet');
+    change({ windows: [only, halves[0]] });
+    const always = [window('quiet', '00:00', '12:00'), window('quiet', '12:00', '00:00')];
+    change({ windows: always });
+    expect(() => change({ modes: { balance: 'automatic' }, windows: always })).toThrow(
+      'every minute of the week',
+    );
+    const week = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+    change({ modes: { balance: 'automatic' }, windows: [window('quiet', '00:00', '00:00', { days: week })] });
+    expect(() => change({ modes: { balance: 'automatic' }, policy: { movesPerHourPerNode: 0 } })).toThrow(
+      'no move is allowed',
+    );
+    expect(() => change({ modes: { consolidate: 'automatic', power: 'off' } })).toThrow('wake them again');
+    for (const policy of [
+      { power: { headroomKept: 1 } },
+      { power: { offSeconds: 0 } },
+      { balance: { horizonSeconds: 0 } },
+    ])
+      expect(() => change({ policy })).toThrow('contradicts itself');
+  });
+
+  test('is refused where the cluster cannot keep it, which is asked of what is changed only', () => {
+    const nodesMin = (value: number | null) =>
+      PlannerChange.parse({ policy: { power: { nodesMin: value } } });
+    expect(() => requireKept(nodesMin(5), 3)).toThrow('5 nodes are to stay on, and the cluster has 3');
+    requireKept(nodesMin(3), 3);
+    requireKept(nodesMin(null), 3);
+    requireKept(nodesMin(5), 0);
+    requireKept(PlannerChange.parse({ policy: { hotUtilisation: 0.9 } }), 3);
   });
 });

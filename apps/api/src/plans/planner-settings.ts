@@ -86,37 +86,103 @@ export function changed(kept: KeptSettings, change: PlannerChange): KeptSettings
     policy,
     windows: change.windows ?? kept.windows,
   };
-  policyOf(after);
-  requirePossible(after.windows);
+  requireSense(after, policyOf(after));
+  requirePossible(after);
   return after;
 }
 
-/** A window in which something is carried out, and one of quiet that covers it, cancel each other out. */
-function requirePossible(windows: readonly PlannerWindow[]): void {
-  for (const only of windows.filter(({ effect }) => effect === 'only')) {
-    const covering = windows.find(
-      (quiet) =>
-        quiet.effect === 'quiet' &&
-        quiet.timeZone === only.timeZone &&
-        only.kinds.every((kind) => quiet.kinds.includes(kind)) &&
-        only.days.every((day) => quiet.days.includes(day)) &&
-        covers(quiet, only),
+const contradiction = (field: string, message: string, hint: string): DrvsError =>
+  new DrvsError('InvalidInput', `the policy contradicts itself: ${message}`, { field, hint });
+
+/** Modes that want what the values, or other modes, do not let be. */
+function requireSense(kept: Pick<KeptSettings, 'modes'>, { movesPerHourPerNode }: PlannerPolicy): void {
+  if (modeOf(kept, 'balance') === 'automatic' && movesPerHourPerNode === 0) {
+    throw contradiction(
+      'movesPerHourPerNode',
+      'balance acts by itself, and no move is allowed in any hour',
+      'Let it move something (movesPerHourPerNode=4), or set balance=manual.',
     );
-    if (!covering) continue;
-    throw new DrvsError(
-      'InvalidInput',
-      `the policy contradicts itself: ${only.kinds.join(', ')} may run only from ${only.from} to ${only.to}, and ${covering.from} to ${covering.to} is quiet`,
-      { field: 'windows', hint: 'Make the quiet window shorter, or the other one longer.' },
+  }
+  if (modeOf(kept, 'consolidate') === 'automatic' && modeOf(kept, 'power') === 'off') {
+    throw contradiction(
+      'modes.power',
+      'consolidate switches nodes off by itself, and plans that would wake them again are switched off',
+      'Set power=automatic, or consolidate=manual.',
     );
   }
 }
 
-const covers = (quiet: PlannerWindow, only: PlannerWindow): boolean => {
-  if (quiet.from === quiet.to) return true;
-  const passes = (window: PlannerWindow): boolean => window.from >= window.to;
-  if (passes(quiet) !== passes(only)) return false;
-  return quiet.from <= only.from && quiet.to >= only.to;
-};
+/**
+ * What the cluster that there is cannot keep. Asked of what is changed only: when nodes leave later, all that are left
+ * stay on, and every plan that has to do with it says so.
+ * @param nodes known to the cluster, in whatever state; without any nothing is known yet
+ */
+export function requireKept(change: PlannerChange, nodes: number): void {
+  const { power } = change.policy ?? {};
+  const nodesMin = typeof power === 'object' ? power?.nodesMin : null;
+  if (typeof nodesMin !== 'number' || nodes === 0 || nodesMin <= nodes) return;
+  throw contradiction(
+    'power.nodesMin',
+    `${nodesMin} nodes are to stay on, and the cluster has ${nodes}`,
+    `At most ${nodes}; add nodes first (\`drvs node enroll-token\`).`,
+  );
+}
+
+const DAY_MINUTES = 24 * 60;
+const WEEK = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
+
+/**
+ * A window in which something is carried out, but of which the quiet ones of its time zone leave nothing; and a kind
+ * that acts by itself, but for which all the week is quiet. Windows of other time zones are no contradiction: when they
+ * meet changes with the seasons.
+ */
+function requirePossible(kept: Pick<KeptSettings, 'modes' | 'windows'>): void {
+  const { windows } = kept;
+  const quietOf = (kind: PlannerKind, timeZone: string): Uint8Array =>
+    minutesOf(
+      windows.filter(
+        (window) => window.effect === 'quiet' && window.timeZone === timeZone && window.kinds.includes(kind),
+      ),
+    );
+  for (const only of windows.filter(({ effect }) => effect === 'only')) {
+    const own = minutesOf([only]);
+    const isLeft = only.kinds.some((kind) => {
+      const quiet = quietOf(kind, only.timeZone);
+      return own.some((inside, minute) => inside === 1 && quiet[minute] === 0);
+    });
+    if (isLeft) continue;
+    throw contradiction(
+      'windows',
+      `${only.kinds.join(', ')} may run only from ${only.from} to ${only.to}, and all of that is quiet`,
+      'Make the quiet window shorter, or the other one longer.',
+    );
+  }
+  const zones = new Set(windows.map(({ timeZone }) => timeZone));
+  for (const kind of PLANNER_KINDS) {
+    if (modeOf(kept, kind) !== 'automatic') continue;
+    if (![...zones].some((zone) => quietOf(kind, zone).every((minute) => minute === 1))) continue;
+    throw contradiction(
+      'windows',
+      `${kind} acts by itself, and every minute of the week is quiet`,
+      `Leave some time, or set ${kind}=manual.`,
+    );
+  }
+}
+
+/** The minutes of a week, from Monday on, that are in one of these windows of a time zone: 1. */
+function minutesOf(windows: readonly PlannerWindow[]): Uint8Array {
+  const week = new Uint8Array(WEEK.length * DAY_MINUTES);
+  const minuteOf = (text: string): number => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
+  for (const { days, from, to } of windows) {
+    const begins = minuteOf(from);
+    const long = (minuteOf(to) - begins + DAY_MINUTES) % DAY_MINUTES || DAY_MINUTES;
+    for (const day of days) {
+      const first = WEEK.indexOf(day) * DAY_MINUTES + begins;
+      for (let minute = 0; minute < long; minute++) week[(first + minute) % week.length] = 1;
+    }
+  }
+  return week;
+}
 
 export function settingsView(kept: KeptSettings): PlannerSettingsView {
   const { windows, generation, updatedBy, updatedAt } = kept;

@@ -5,6 +5,7 @@ import { usage } from '../failure.js';
 import { type DrvmPlanView, renderDrvm, renderDrvmPlan } from '../output/drvm-text.js';
 import { parseDurationSeconds } from '../quantities.js';
 import type { Shell } from '../shell.js';
+import { type Batch, batchFrom, createBatch, numbered } from './create-batch.js';
 import {
   addPlacementOptions,
   defaultDisk,
@@ -27,12 +28,14 @@ interface CreateOptions extends PlacementOptions {
   queue?: boolean;
   dryRun?: boolean;
   wait?: boolean;
+  from?: string;
+  count?: number;
 }
 
 type Created = { operation: OperationView; drvm: DrvmView } | { waiting: WaitingView };
 
 export function registerCreate(drvm: Command, shell: Shell): void {
-  const command = drvm.command('create').description('make a DRVM and start it').argument('<name>');
+  const command = drvm.command('create').description('make a DRVM and start it').argument('[name]');
   addPlacementOptions(command)
     .option('--dvos <kind>', 'its operating system (default: mol)')
     .option('--template <template>', 'what the template says, where nothing else is said')
@@ -43,10 +46,18 @@ export function registerCreate(drvm: Command, shell: Shell): void {
     .option('--keep <duration>', 'keep its files so long after the end (default 7d)', parseDurationSeconds)
     .option('--idle <action>', 'what to do when it is idle: stop:2h, shrink:30m or notify:1d')
     .option('--dry-run', 'only say what would be done, and why')
+    .option('--count <drvms>', 'so many of them, all or none: NAME-1, NAME-2, …', parseCount)
+    .option(
+      '--from <file>',
+      'those of a file of JSON (- is standard input), all or none: [{name, cpu, memoryMiB, …}]',
+    )
     .option('--wait', 'when it does not fit now, wait in the queue until there is room')
     .option('--queue', 'the same, but do not stay here meanwhile')
     .option('--no-wait', "do not wait; print the operation's id")
-    .action(async (name: string, options: CreateOptions) => {
+    .action(async (name: string | undefined, options: CreateOptions) => {
+      if (options.from !== undefined || options.count !== undefined)
+        return createBatch(shell, await batchOf(shell, name, options), options.wait !== false);
+      if (name === undefined) throw usage('say how it is to be called: drvs drvm create NAME');
       const client = await shell.client();
       const whole = options.candidate ? { ...(await candidateRequest(shell, options.candidate)) } : {};
       const tenant = options.tenant ?? (await client.get<{ tenant: string | null }>('/auth/me')).tenant;
@@ -86,6 +97,54 @@ export function registerCreate(drvm: Command, shell: Shell): void {
       const { drvmId } = ended.result as { drvmId: string };
       shell.answer(await client.get<DrvmView>(drvmPath(drvmId)), renderDrvm);
     });
+}
+
+/** What a batch has no room for: each is planned on what those before it left, and none waits. */
+const ALONE = [
+  'template',
+  'candidate',
+  'lease',
+  'leaseStart',
+  'leaseEnd',
+  'keep',
+  'idle',
+  'queue',
+  'dryRun',
+] as const;
+const ALONE_TOO = ['affinity', 'antiAffinity', 'device'] as const;
+
+async function batchOf(shell: Shell, name: string | undefined, options: CreateOptions): Promise<Batch> {
+  const alone = [...ALONE, ...ALONE_TOO].filter((option) => options[option] !== undefined);
+  if (alone.length > 0 || options.wait === true) {
+    const said = [...alone, ...(options.wait === true ? ['wait'] : [])].map(dashed).join(', ');
+    throw usage(
+      `${said}: not of several at once`,
+      'Make them one by one, or from a template: drvs drvm import.',
+    );
+  }
+  if (options.from !== undefined) {
+    if (name !== undefined || options.count !== undefined)
+      throw usage('a file says the names and how many', 'Give --from alone, or NAME and --count.');
+    const { tenant, drvms } = await batchFrom(shell, options.from);
+    return { tenant: options.tenant ?? tenant, drvms };
+  }
+  if (name === undefined) throw usage('say how they are to be called: drvs drvm create NAME --count N');
+  if (options.cpu === undefined || options.memory === undefined)
+    throw usage('say how much each has: --cpu and --memory');
+  const { tenant, ...body } = placementBody(options);
+  const each = { ...body, dvos: options.dvos, diskGiB: defaultDisk(options) };
+  return {
+    ...(typeof tenant === 'string' ? { tenant } : {}),
+    drvms: numbered(name, options.count ?? 1, each),
+  };
+}
+
+const dashed = (option: string): string =>
+  `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+function parseCount(text: string): number {
+  if (/^\d{1,6}$/.test(text) && Number(text) >= 1) return Number(text);
+  throw usage(`"${text}" is not a number of DRVMs`, 'For instance --count 30.');
 }
 
 async function candidateRequest(shell: Shell, id: string): Promise<Record<string, unknown>> {

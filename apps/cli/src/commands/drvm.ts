@@ -7,6 +7,7 @@ import type { Shell } from '../shell.js';
 import { registerCreate } from './create.js';
 import { noWait } from './no-wait.js';
 import { registerResize } from './resize.js';
+import { registerRules } from './rules.js';
 
 export function registerDrvm(program: Command, shell: Shell): void {
   const drvm = program.command('drvm').description('virtual machines over one or more nodes');
@@ -42,6 +43,7 @@ export function registerDrvm(program: Command, shell: Shell): void {
     });
 
   registerResize(drvm, shell);
+  registerRules(drvm, shell);
 
   for (const [action, done] of [
     ['start', 'runs'],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { ClusterState } from '../plan/cluster-state.js';
 import { aCluster, aNode, inputFor } from '../testing/cluster-builder.js';
 import { NOW_MS } from '../testing/random-cluster.js';
 import { planBalance } from './balance.js';
@@ -68,5 +69,50 @@ describe('balance', () => {
       { ...words, node: 'b', wants: [10], process: { replicaGroup: 'store' } },
     ]);
     expect(planBalance(inputFor(replicas)).steps).toEqual([]);
+  });
+
+  describe('of slices that break a rule', () => {
+    const apart = aCluster(nodes, [
+      { drvm: 'x', node: 'a', wants: [100] },
+      { drvm: 'y', node: 'a', wants: [100, 100, 100] },
+    ]);
+    const withRule = (change: object) => ({
+      ...apart,
+      drvms: apart.drvms.map((drvm) => (drvm.id === 'y' ? { ...drvm, ...change } : drvm)),
+    });
+
+    it('moves the cheaper of two that are to be apart, once', () => {
+      expect(planBalance(inputFor(apart)).steps).toEqual([]);
+      const snapshot = withRule({ avoids: ['x'] });
+      const { steps } = planBalance(inputFor(snapshot));
+      expect(steps).toMatchObject([
+        { action: 'move-slice', drvm: 'x', from: 'a', to: 'b', why: { code: 'rule-broken' } },
+      ]);
+      expect(steps[0]!.reason).toContain('it meets y');
+      const state = new ClusterState(snapshot);
+      for (const step of steps) state.apply(step);
+      expect(planBalance(inputFor(state.snapshot())).steps).toEqual([]);
+    });
+
+    it('moves one whose node lacks what it now requires, and says why one stays', () => {
+      const snapshot = withRule({ requires: ['ssd'] });
+      const { steps, rejected } = planBalance(inputFor(snapshot));
+      expect(steps).toEqual([]);
+      expect(rejected).toMatchObject([
+        { what: 'y@a', rule: 'not-eligible', reason: expect.stringContaining('breaks a rule and stays') },
+      ]);
+      const better = { ...snapshot, nodes: [nodes[0]!, { ...nodes[1]!, traits: ['ssd'] }] };
+      expect(planBalance(inputFor(better)).steps).toMatchObject([
+        { action: 'move-slice', drvm: 'y', to: 'b', why: { code: 'rule-broken' } },
+      ]);
+    });
+
+    it('moves nothing where only processes may move, or when the moves of the hour are spent', () => {
+      const snapshot = withRule({ avoids: ['x'] });
+      expect(planBalance(inputFor(snapshot), { slices: false }).steps).toEqual([]);
+      const { steps, rejected } = planBalance(inputFor({ ...snapshot, movesLastHour: 8 }));
+      expect(steps).toEqual([]);
+      expect(rejected).toMatchObject([{ rule: 'churn-budget' }]);
+    });
   });
 });

@@ -4,6 +4,7 @@ import type { Plan, PlanStep } from '../plan/plan.js';
 import { Rejections } from '../plan/rejections.js';
 import { rankBySeed } from '../plan/seed.js';
 import { Ledger } from '../snapshot/ledger.js';
+import { mendRules } from './mend.js';
 import { moveProcesses } from './processes.js';
 import { moveSlices } from './slices.js';
 
@@ -23,7 +24,7 @@ export interface Balancing {
  * Moves load from where it waits to where it does not. First processes between the slices of one DRVM, which sends
  * the fewest bytes; then slices between nodes. Each move must lower the number of waiting processes (`strainOf`) by
  * enough to earn its cost within the horizon, so that nothing moves for nothing and no move can be worth taking
- * back. What is balanced stays alone: equal load on all nodes is no aim.
+ * back. What is balanced stays alone: equal load on all nodes is no aim. What breaks a rule is mended first.
  * `slices` false moves processes only.
  */
 export function planBalance(input: PlanInput, { slices = true }: { slices?: boolean } = {}): Plan {
@@ -42,6 +43,7 @@ export function planBalance(input: PlanInput, { slices = true }: { slices?: bool
     // A slice that left makes room for processes, and the other way round: until neither finds anything more.
     before = steps.length;
     balancing.rejections = new Rejections();
+    if (slices) steps.push(...mendRules(balancing));
     steps.push(...moveProcesses(balancing));
     if (slices) steps.push(...moveSlices(balancing));
   }

@@ -30,7 +30,11 @@ export class Headroom {
 
   refusalWithout(node: number): { rule: RejectionRule; words: string } | null {
     const { nodesMin, headroomKept } = this.#policy.power;
-    if (this.#sums.nodes - 1 < nodesMin) return { rule: 'minimum-nodes', words: `${nodesMin}` };
+    if (this.#sums.nodes - 1 < nodesMin) {
+      const known = this.#ledger.nodeCount;
+      const words = nodesMin > known ? `${nodesMin}, and there are ${known}: all stay on` : `${nodesMin}`;
+      return { rule: 'minimum-nodes', words };
+    }
     const cpuMilli = this.#sums.cpuMilli - this.#ledger.capacity[node * CLASS_COUNT + CPU];
     const memoryMiB = this.#sums.memoryMiB - this.#ledger.capacity[node * CLASS_COUNT + MEMORY];
     const free = this.free(cpuMilli, memoryMiB);

@@ -1,3 +1,4 @@
+import { NO_RESOURCES } from '@drvs/contracts';
 import {
   MIN_SLICE,
   type NodeSnapshot,
@@ -16,6 +17,22 @@ export function reject(node: NodeSnapshot, request: PlacementRequest, isEver = f
   );
 }
 
+/** Which rules of a request a node breaks by its traits and taints, whether or not it has room. */
+export function brokenTerms(
+  node: NodeSnapshot,
+  { require, forbid, tolerate }: Pick<PlacementRequest, 'require' | 'forbid' | 'tolerate'>,
+): RejectedNode | null {
+  return rejectByRules(node, {
+    total: NO_RESOURCES,
+    nodes: null,
+    exclusive: false,
+    policy: 'spread',
+    require,
+    forbid,
+    tolerate,
+  });
+}
+
 /** Whether a node may get a slice of this request. */
 export function isEligible(node: NodeSnapshot, request: PlacementRequest): boolean {
   return reject(node, request) === null;
@@ -28,7 +45,9 @@ const because = (node: NodeSnapshot, rule: RejectionRule, reason: string): Rejec
 });
 
 function rejectNow(node: NodeSnapshot, { exclusive, apartFrom = [] }: PlacementRequest): RejectedNode | null {
-  if (node.state === 'draining' || node.state === 'drained')
+  const isClosed = node.state === 'draining' || node.state === 'drained';
+  if (isClosed && node.heldOut) return because(node, 'held-out', `it is held out: ${node.heldOut}`);
+  if (isClosed)
     return because(node, 'cordoned', `it is ${node.state} and takes nothing new until it is restored`);
   if (node.state !== 'up') return because(node, 'not-up', `it is ${node.state}`);
   if (node.isOnProbation) return because(node, 'probation', 'its burn-in check has not been passed');

@@ -55,6 +55,8 @@ export interface NodeSnapshot {
   step: ResourceAmounts;
   /** Slices of any DRVM on it. */
   slices: number;
+  /** Why it is kept from what is new although it is heard: it came and went too often, or came back after it was fenced. */
+  heldOut?: string | null;
   /** Held by one DRVM alone. */
   isExclusive: boolean;
   /** What it could give if nothing were given; without it, it is never said that something can never be. */
@@ -98,6 +100,7 @@ export interface RejectedNode {
 export const REJECTION_RULES = [
   'not-up',
   'cordoned',
+  'held-out',
   'probation',
   'tainted',
   'trait-missing',

@@ -29,6 +29,22 @@ describe('placement', () => {
     expect(slices.reduce((sum, slice) => sum + slice.amounts.cpuMilli, 0)).toBe(2500);
   });
 
+  it('tells a node that somebody closed from one that is held out, and from one that is away', () => {
+    const states: Partial<NodeSnapshot>[] = [
+      { state: 'drained' },
+      { state: 'drained', heldOut: 'it came back 3 times within an hour' },
+      { state: 'down' },
+    ];
+    const nodes = three.map((each, at) => ({ ...each, ...states[at] }));
+    const { details, message } = refusal(request(amounts(100, 256)), nodes);
+    expect(details.rejected.map(({ rule }) => rule)).toEqual(['cordoned', 'held-out', 'not-up']);
+    expect(details.rejected[1]?.reason).toBe('it is held out: it came back 3 times within an hour');
+    expect(message).toContain('1 node is held out for coming and going');
+    expect(details.rules.find(({ rule }) => rule === 'held-out')?.change).toContain('drvs node release');
+    // Time alone may change it.
+    expect(details.verdict).not.toBe('never');
+  });
+
   it('spreads evenly over the nodes asked for, and the first named is the home', () => {
     const { slices } = placeDrvm(
       request(amounts(900, 600, 3), { nodes: ['node3', 'node1', 'node2'], policy: 'spread' }),

@@ -61,6 +61,10 @@ const UNITS: Record<ResourceClass, (amount: number) => string> = {
 const RULES: Record<RejectionRule, { words: string; change: string }> = {
   'not-up': { words: 'not up', change: 'bring the node back' },
   cordoned: { words: 'cordoned for a drain', change: 'restore the node' },
+  'held-out': {
+    words: 'held out for coming and going',
+    change: 'wait until it has stayed for long enough, or let it in (`drvs node release`)',
+  },
   probation: { words: 'on probation', change: 'wait for its burn-in check, or accept it' },
   tainted: { words: 'tainted', change: 'tolerate the taint, or take it off' },
   'trait-missing': { words: 'without a required trait', change: 'require less, or add the trait' },

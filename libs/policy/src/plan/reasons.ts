@@ -2,6 +2,7 @@
 export type StepReason =
   | 'hot-node'
   | 'hot-slice'
+  | 'rule-broken'
   | 'empty-node'
   | 'node-can-be-emptied'
   | 'maintenance'
@@ -10,6 +11,7 @@ export type StepReason =
   | 'needs-more'
   | 'owner-comes-first'
   | 'demand-rises'
+  | 'too-few-on'
   | 'request-waits'
   | 'node-lost'
   | 'maintenance-over'

@@ -36,6 +36,20 @@ describe('waking', () => {
     expect(rejected).toMatchObject([{ what: '50 vCPU, 512 MiB of memory' }]);
   });
 
+  it('keeps so many on as are to be, and all where there are fewer', () => {
+    const calm = { ...busy, held: 2000, wants: [100] };
+    const cluster = aCluster([aNode('a'), off('dear', 150), off('cheap', 80)], [calm]);
+    expect(planWake(inputFor(cluster)).steps).toEqual([]);
+    const two = planWake(inputFor(cluster, { power: { nodesMin: 2 } }));
+    expect(two.steps).toMatchObject([{ node: 'cheap', why: { code: 'too-few-on' } }]);
+    expect(two.rejected).toEqual([]);
+    const nine = planWake(inputFor(cluster, { power: { nodesMin: 9 } }));
+    expect(nine.steps).toHaveLength(2);
+    expect(nine.rejected).toMatchObject([
+      { what: 'power.nodesMin', rule: 'minimum-nodes', reason: expect.stringContaining('there are 3: all') },
+    ]);
+  });
+
   it('forecasts the most of past days, scaled by how today compares', () => {
     const days = [
       [10, 20, 90, 20],

@@ -17,7 +17,7 @@ export interface WakeInput extends PlanInput {
 
 /**
  * Switches nodes on before they are missed: when demand, present or forecast, is above the hot mark of what is on, when
- * less than the least headroom is free, or when a request waits. As many as bring demand down to the target; those
+ * less than the least headroom is free, when fewer are on than are to be, or when a request waits. As many as bring demand down to the target; those
  * with the lowest idle draw for their CPU first. Nodes on their way up count as up.
  */
 export function planWake(input: WakeInput): Plan {
@@ -54,6 +54,7 @@ export function planWake(input: WakeInput): Plan {
       reason,
       why: { code, data: { demandCpuMilli: demand, onCpuMilli: on.cpuMilli } },
     });
+    on.nodes++;
     on.cpuMilli += ledger.capacity[node * CLASS_COUNT + CPU];
     on.memoryMiB += ledger.capacity[node * CLASS_COUNT + MEMORY];
   };
@@ -70,6 +71,16 @@ export function planWake(input: WakeInput): Plan {
         `${(demand / 1000).toFixed(1)} vCPU are wanted or expected of ${(on.cpuMilli / 1000).toFixed(1)} that are on; ${ledger.nodes[node].name} draws the least for its size`,
       );
     }
+  }
+  // So many are on whatever the load; where there are fewer in all, all of them.
+  while (on.nodes < power.nodesMin && asleep.length > 0 && steps.length < power.switchesMax) {
+    const node = asleep.shift() as number;
+    const reason = `${power.nodesMin} nodes are to be on, and ${on.nodes} are; ${ledger.nodes[node].name} draws the least for its size`;
+    wake(node, 'too-few-on', reason);
+  }
+  if (power.nodesMin > ledger.nodeCount) {
+    const words = `${power.nodesMin}, and there are ${ledger.nodeCount}: all are to be on`;
+    rejections.add('power.nodesMin', 'minimum-nodes', words);
   }
   for (const request of input.waiting ?? []) {
     const taken = new Set<number>();
