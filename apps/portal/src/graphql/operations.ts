@@ -8,6 +8,7 @@ graphql(`
     progress
     subject
     result
+    awaits
     requestedBy
     createdAt
     endedAt
@@ -68,6 +69,15 @@ export const CancelOperationMutation = graphql(`
 export const RetryOperationMutation = graphql(`
   mutation RetryOperation($id: ID!) {
     retryOperation(id: $id) {
+      id
+      state
+    }
+  }
+`);
+
+export const ContinueOperationMutation = graphql(`
+  mutation ContinueOperation($id: ID!, $nodes: [String!]) {
+    continueOperation(id: $id, nodes: $nodes) {
       id
       state
     }
