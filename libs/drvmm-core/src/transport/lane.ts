@@ -74,6 +74,11 @@ export class Lane {
     this.#count++;
   }
 
+  /** Frames that are not written to the present connection. */
+  get unwritten(): number {
+    return this.#count - this.#written;
+  }
+
   get hasUnwritten(): boolean {
     return this.#written < this.#count;
   }

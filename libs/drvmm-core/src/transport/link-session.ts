@@ -20,6 +20,8 @@ const IPC_LIMIT_BYTES = 128 * 1024 * 1024;
 const CONTROL_LIMIT_BYTES = 1024 * 1024 * 1024;
 /** Slices on their way at a time: enough to fill the link, little enough to be let pass by lane ipc. */
 const CONTROL_WINDOW_BYTES = 2 * 1024 * 1024;
+/** Frames of one turn from which on those of the next ones that have come already leave with them. */
+const LOAD_FRAMES = 8;
 /** Frames of a tick are written in pieces of about this size. */
 const WRITE_BYTES = 256 * 1024;
 
@@ -133,6 +135,11 @@ export class LinkSession {
 
   get isUp(): boolean {
     return this.#isUp;
+  }
+
+  /** So many frames wait that more are to be expected at once: gathering them costs nobody time. */
+  get isUnderLoad(): boolean {
+    return this.#ipc.unwritten >= LOAD_FRAMES;
   }
 
   get isConnected(): boolean {

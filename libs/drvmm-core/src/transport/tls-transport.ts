@@ -385,14 +385,21 @@ class TlsTransport implements Transport {
     this.#dialLater(peer);
   }
 
-  /** Frames of one turn of the event loop leave in one write. */
+  /**
+   * Frames that come of one piece of input leave in one write, at once; under load, those of all pieces that have been read.
+   */
   #flushSoon(peer: Peer): void {
     if (peer.isFlushDue) return;
     peer.isFlushDue = true;
     process.nextTick(() => {
-      peer.isFlushDue = false;
-      peer.session.flush();
+      if (peer.session.isUnderLoad) setImmediate(() => this.#flush(peer));
+      else this.#flush(peer);
     });
+  }
+
+  #flush(peer: Peer): void {
+    peer.isFlushDue = false;
+    peer.session.flush();
   }
 
   #tick(everyMs: number): void {

@@ -213,6 +213,45 @@ describe('kernel', () => {
     expect(lines).toEqual(expectedWalk(40_000_000, 1_000_000));
   });
 
+  test('a process copied in rounds while it computes arrives as it is when it stops', async () => {
+    const lines: string[] = [];
+    const here = makeMachine(64, lines);
+    const there = makeMachine(64, lines);
+    const { hash, bytes } = build(walk(20_000_000, 1_000_000));
+    await start(here, walk(20_000_000, 1_000_000));
+    await there.kernel.modules.add(hash, bytes);
+    while (lines.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    const endpoint = (0x2_0000 + 30) as never;
+    const outline = here.kernel.outline(endpoint)!;
+    there.kernel.expect(7, outline);
+    const shadow = new Uint8Array(outline.memoryPages * 65_536);
+    let sum = 0;
+    const carry = (parts: Iterable<Uint8Array>) => {
+      for (const part of parts) {
+        sum = crc32(part, sum);
+        there.kernel.addPart(7, part);
+      }
+    };
+    carry(here.kernel.preCopy(endpoint, shadow));
+    for (let round = 0; round < 3; round++) {
+      const wanted = lines.length + 1;
+      while (lines.length < wanted) await new Promise((resolve) => setImmediate(resolve));
+      carry(here.kernel.preCopyChanges(endpoint, shadow));
+      // Nothing has run since, so nothing is left to be sent.
+      expect([...here.kernel.preCopyChanges(endpoint, shadow)]).toEqual([]);
+    }
+    here.kernel.freeze(endpoint);
+    const { record, parts } = here.kernel.depart(endpoint, shadow);
+    sum = crc32(record, sum);
+    there.kernel.arrive(7, record);
+    carry(parts);
+    there.kernel.install(7, sum);
+    here.kernel.departed(endpoint, 0, 2);
+    there.kernel.activate(7, endpoint, 2);
+    expect(await there.ended(1)).toEqual({ exitCode: 7, signal: null, reason: null });
+    expect(lines).toEqual(expectedWalk(20_000_000, 1_000_000));
+  });
+
   test('six processes share the processor in turn', async () => {
     const machine = makeMachine();
     for (let pid = 1; pid <= 6; pid++) await start(machine, walk(3_000_000, 3_000_000), pid);

@@ -226,6 +226,21 @@ export class Kernel implements ProcessHost {
     }
   }
 
+  /** As preCopy, what has changed since in the memory that `shadow` has; it becomes what they say. */
+  *preCopyChanges(endpoint: Endpoint, shadow: Uint8Array): Generator<Uint8Array> {
+    for (let at = 0; at < shadow.length; at += PART_BYTES) {
+      const process = this.#processes.get(endpoint);
+      if (process === undefined) return;
+      process.materialize();
+      const piece = shadow.subarray(at, at + PART_BYTES);
+      const memory = process.bytes().subarray(at, at + piece.length);
+      const blocks = [...changedBlocks(memory, piece)];
+      if (blocks.length === 0) continue;
+      piece.set(memory);
+      yield* memoryParts(piece, blocks, at / BLOCK_BYTES);
+    }
+  }
+
   /**
    * A frozen process as it travels: its record, and its memory in parts made one at a time, without what the target
    * has of it by `preCopy`.

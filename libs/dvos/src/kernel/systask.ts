@@ -59,7 +59,7 @@ const Departed = z.object({
   bytes: z.number(),
   /** Milliseconds from the freeze to the target's word that all is there. */
   frozenMs: z.number(),
-  /** 1: all was sent while it stood still; 2: only what had changed since a first copy. */
+  /** 1: all was sent while it stood still; more: copies of what had changed meanwhile were sent before. */
   rounds: z.int(),
 });
 export type Departed = z.infer<typeof Departed>;
@@ -122,8 +122,14 @@ const PARTS_UNDER_WAY = 32;
 const PART_TIMEOUT_MS = 100_000;
 /** The guests of a node let a small image pass before them; a large one shares the thread with them. */
 const HOLD_MS = 20;
-/** A copy of so much memory fits beside the DVOS in its part of the node's memory. Larger images are sent at a standstill. */
-const SHADOW_BYTES_MOST = 32 * 1024 * 1024;
+/** A copy of so much memory fits beside the DVOS in its part of the node's memory. */
+const SHADOW_BYTES_FREE = 32 * 1024 * 1024;
+/** A larger one takes the place of guests, where there is some. Larger images yet are sent at a standstill. */
+const SHADOW_BYTES_MOST = 512 * 1024 * 1024;
+/** So much is sent in a few milliseconds: no further round before the process stops. */
+const REST_BYTES = 1024 * 1024;
+/** Rounds of copying while it goes on; each must be at most half of the one before, or it never comes to an end. */
+const ROUNDS_MOST = 8;
 /** A frozen process may have to end a copy first; looked at so often, so far apart. */
 const FREEZE_TRIES = 100;
 const FREEZE_RETRY_MS = 2;
@@ -237,12 +243,12 @@ export class Systask {
         },
       );
     }
-    const departure = { id, abort: new AbortController() };
+    const departure = { id, abort: new AbortController(), reservedBytes: 0 };
     this.#departures.set(endpoint, departure);
     try {
       const { signal } = departure.abort;
       const sending = new Sending(target, id, signal);
-      const shadow = await this.#preCopy(endpoint, sending);
+      const { shadow, rounds } = await this.#preCopy(endpoint, sending, departure);
       await this.#freeze(endpoint, signal);
       const began = performance.now();
       this.#kernel.scheduler.hold(HOLD_MS);
@@ -251,8 +257,9 @@ export class Systask {
       for (const part of parts) await sending.part(part);
       await sending.end();
       const frozenMs = performance.now() - began;
-      return { bytes: sending.bytes, frozenMs, rounds: shadow === null ? 1 : 2 };
+      return { bytes: sending.bytes, frozenMs, rounds: rounds + 1 };
     } finally {
+      this.#kernel.release(departure.reservedBytes);
       this.#kernel.scheduler.resume();
       if (this.#departures.get(endpoint) === departure) this.#departures.delete(endpoint);
     }
@@ -282,19 +289,37 @@ export class Systask {
   }
 
   /**
-   * Sends the memory while the process goes on, so that only what has changed since must be sent while it stands still.
-   * @returns what the target has of it; null when it was not worth it.
+   * Sends the memory while the process goes on, and then what has changed since, until little is left to be sent while it
+   * stands still or it gets no less. `shadow`: what the target has of it; null when it was not worth it.
    */
-  async #preCopy(endpoint: Endpoint, sending: Sending): Promise<Uint8Array | null> {
+  async #preCopy(
+    endpoint: Endpoint,
+    sending: Sending,
+    departure: { reservedBytes: number },
+  ): Promise<{ shadow: Uint8Array | null; rounds: number }> {
     const outline = this.#kernel.outline(endpoint);
-    if (outline === null) return null;
+    if (outline === null) return { shadow: null, rounds: 0 };
     const bytes = outline.memoryPages * PAGE_BYTES;
-    if (bytes > SHADOW_BYTES_MOST) return null;
+    if (bytes > SHADOW_BYTES_MOST) return { shadow: null, rounds: 0 };
+    if (bytes > SHADOW_BYTES_FREE) {
+      if (!this.#kernel.reserve(bytes)) return { shadow: null, rounds: 0 };
+      departure.reservedBytes = bytes;
+    }
     sending.expect(outline);
     const shadow = new Uint8Array(bytes);
     for (const part of this.#kernel.preCopy(endpoint, shadow)) await sending.part(part);
     await sending.settled();
-    return shadow;
+    let rounds = 1;
+    for (let last = sending.bytes; last > REST_BYTES && rounds < ROUNDS_MOST; ) {
+      const before = sending.bytes;
+      for (const part of this.#kernel.preCopyChanges(endpoint, shadow)) await sending.part(part);
+      await sending.settled();
+      rounds++;
+      const changed = sending.bytes - before;
+      if (changed > last / 2) break;
+      last = changed;
+    }
+    return { shadow, rounds };
   }
 }
 
