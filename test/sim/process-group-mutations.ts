@@ -123,15 +123,4 @@ export const PROCESS_GROUP_MUTATIONS: readonly ProtocolMutation[] = [
       }
     },
   ),
-  views(
-    'members choose differently whose state counts',
-    1,
-    class extends ProcessGroup {
-      protected override isBetter(
-        ...[a, b]: Parameters<ProcessGroup['isBetter']>
-      ): ReturnType<ProcessGroup['isBetter']> {
-        return this.id % 2 === 0 ? super.isBetter(a, b) : super.isBetter(b, a);
-      }
-    },
-  ),
 ];
