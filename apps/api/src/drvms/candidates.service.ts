@@ -1,10 +1,4 @@
-import {
-  type CandidatesView,
-  type CandidateView,
-  DrvsError,
-  type ExplanationView,
-  NO_RESOURCES,
-} from '@drvs/contracts';
+import { type CandidatesView, type CandidateView, DrvsError, type ExplanationView } from '@drvs/contracts';
 import {
   type CandidateSet,
   listCandidates,
@@ -21,10 +15,10 @@ import { Database } from '../database/database.js';
 import type { Prisma, Tenant } from '../gen/client.js';
 import { isId } from '../http/reference.js';
 import { requireDeviceQuota } from '../tenants/device-quota.js';
-import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
+import { findTenant, quotaOf, usedBy } from '../tenants/tenants.service.js';
 import { offerOf } from './candidate-store.js';
 import { clusterSnapshot } from './cluster-snapshot.js';
-import { NewDrvm, placementRequestOf } from './drvm-request.js';
+import { NewDrvm, placementRequestOf, tenantAsked } from './drvm-request.js';
 import { devicesAsked } from './placement-terms.js';
 import { resolveAffinities } from './placement-writes.js';
 import { requireQuota } from './quota.js';
@@ -165,14 +159,7 @@ export class CandidatesService {
   }
 
   async #prepare(actor: Actor, input: Hypothetical) {
-    const reference = input.tenant ?? actor.tenantId;
-    if (reference === null) {
-      throw new DrvsError('InvalidInput', 'a DRVM belongs to a tenant', {
-        field: 'tenant',
-        hint: 'Name the tenant; see `drvs tenant list`.',
-      });
-    }
-    const tenant = await this.database.as(actor, (tx) => findTenant(tx, reference));
+    const tenant = await this.database.as(actor, (tx) => findTenant(tx, tenantAsked(actor, input)));
     const affinities = await resolveAffinities(this.database, actor, input);
     const request = placementRequestOf({ ...input, name: 'hypothetical', dryRun: true }, affinities);
     const types = (request.devices ?? []).map(({ type }) => type);
@@ -186,9 +173,8 @@ export class CandidatesService {
     input: Hypothetical,
   ): Promise<DrvsError | null> {
     const tx = this.database.unrestricted;
-    const used = (await usedByTenant(tx, [tenant.id])).get(tenant.id);
     try {
-      requireQuota(tenant.name, quotaOf(tenant), used ?? NO_RESOURCES, total);
+      requireQuota(tenant.name, quotaOf(tenant), await usedBy(tx, tenant.id), total);
       await requireDeviceQuota(tx, tenant.id, devicesAsked(input));
       return null;
     } catch (error) {

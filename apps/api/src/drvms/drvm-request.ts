@@ -10,6 +10,7 @@ import {
 } from '@drvs/policy';
 import { z } from 'zod';
 import { fromAmounts, sumAmounts, toAmounts } from '../allocations/amounts.js';
+import type { Actor } from '../auth/actor.js';
 import type { PlanView } from '../openapi/answers.js';
 import { Name } from '../tenants/tenants.service.js';
 import { NO_AFFINITIES, PLACEMENT_TERMS, placementRules } from './placement-terms.js';
@@ -39,6 +40,16 @@ export const NewDrvm = z.strictObject({
   dryRun: z.boolean().default(false),
 });
 export type NewDrvm = z.infer<typeof NewDrvm>;
+
+/** By whose quota it is to go. @throws DrvsError InvalidInput where none is named, and the actor belongs to none */
+export function tenantAsked({ tenantId }: Actor, { tenant }: Pick<NewDrvm, 'tenant'>): string {
+  const reference = tenant ?? tenantId;
+  if (reference !== null) return reference;
+  throw new DrvsError('InvalidInput', 'a DRVM belongs to a tenant', {
+    field: 'tenant',
+    hint: 'Name the tenant; see `drvs tenant list`.',
+  });
+}
 
 export function placementRequestOf(input: NewDrvm, affinities = NO_AFFINITIES): PlacementRequest {
   const total = fromAmounts(input);

@@ -1,7 +1,6 @@
 import {
   type DrvmView,
   DrvsError,
-  NO_RESOURCES,
   NODE_DOWN_AFTER_MS,
   type OperationView,
   type Page,
@@ -40,7 +39,7 @@ import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { requireNothingUnderWay } from '../reconfigure/change-records.js';
 import { requireDeviceQuota } from '../tenants/device-quota.js';
-import { findTenant, quotaOf, readTenant, usedByTenant } from '../tenants/tenants.service.js';
+import { findTenant, quotaOf, readTenant, usedBy } from '../tenants/tenants.service.js';
 import { claimedPlan } from './candidate-store.js';
 import { clusterSnapshot, type SealedNode } from './cluster-snapshot.js';
 import {
@@ -54,7 +53,7 @@ import {
 } from './creation.js';
 import { type BatchMember, type NewDrvms, type PlacedMember, placeAll } from './drvm-batch.js';
 import { DrvmReads } from './drvm-reads.js';
-import { NewDrvm, placementRequestOf, planViewOf, withoutNodes } from './drvm-request.js';
+import { NewDrvm, placementRequestOf, planViewOf, tenantAsked, withoutNodes } from './drvm-request.js';
 import { type DrvmRow, drvmViewOf, findDrvm, WITH_SLICES } from './drvm-view.js';
 import { type Affinities, devicesAsked, NO_AFFINITIES } from './placement-terms.js';
 import { resolveAffinities, writeDevices, writeLease } from './placement-writes.js';
@@ -386,21 +385,13 @@ export class DrvmsService {
   }
 
   async #tenantFor(actor: Actor, input: NewDrvm): Promise<CreationTenant> {
-    const reference = input.tenant ?? actor.tenantId;
-    if (reference === null) {
-      throw new DrvsError('InvalidInput', 'a DRVM belongs to a tenant', {
-        field: 'tenant',
-        hint: 'Name the tenant; see `drvs tenant list`.',
-      });
-    }
-    return readTenant(this.database, actor, reference);
+    return readTenant(this.database, actor, tenantAsked(actor, input));
   }
 
   async #requireQuota(tx: Transaction, tenantId: string, asked: ResourceAmounts): Promise<void> {
     const tenant = await tx.tenant.findUnique({ where: { id: tenantId } });
     if (!tenant) throw new DrvsError('NotFound', 'the tenant was removed meanwhile', { field: 'tenant' });
-    const used = (await usedByTenant(tx, [tenantId])).get(tenantId);
-    requireQuota(tenant.name, quotaOf(tenant), used ?? NO_RESOURCES, asked);
+    requireQuota(tenant.name, quotaOf(tenant), await usedBy(tx, tenantId), asked);
   }
 
   /** Where nodes are named no others matter. */

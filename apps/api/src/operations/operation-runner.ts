@@ -13,7 +13,6 @@ import { type LogLine, logLine, MAX_LOG_LINES } from './operation-logs.js';
 import { type PlannedStep, phasesOf, planOperation, type StepAction } from './operation-plan.js';
 import { workOf } from './plan-work.js';
 import {
-  CANCEL_ENDS_STEPS,
   CANCELLABLE_ONCE_BEGUN,
   hasEnded,
   progressOf,
@@ -496,7 +495,7 @@ class OperationRun {
 
   /** A step that waits for an agent does not see the border of a step for long: its waiting is ended for it. */
   async #watchForCancel(stop: AbortController): Promise<void> {
-    if (!CANCEL_ENDS_STEPS[this.kind]) return;
+    if (!CANCELLABLE_ONCE_BEGUN[this.kind]) return;
     try {
       for (;;) {
         const left = (this.row.deadlineAt?.getTime() ?? Number.POSITIVE_INFINITY) - Date.now();

@@ -63,28 +63,11 @@ export function progressOf(states: readonly StepState[]): number {
 }
 
 /**
- * Whether an operation that has begun can still be cancelled. Creation and start can be undone; a stop or a deletion
- * that is half done is best finished, and a migration takes milliseconds; a plan may end between its moves.
+ * Whether an operation that has begun can still be cancelled; then a step that is under way is ended in the middle.
+ * Creation and start can be undone; a stop or a deletion that is half done is best finished, and a migration takes
+ * milliseconds. A step of a plan that is ended so gives back what it has half done; what has moved stays where it is.
  */
 export const CANCELLABLE_ONCE_BEGUN: Readonly<Record<OperationKind, boolean>> = {
-  'drvm.create': true,
-  'drvm.start': true,
-  'drvm.stop': false,
-  'drvm.delete': false,
-  'drvm.resize': true,
-  'drvm.reconfigure': true,
-  'process.migrate': false,
-  'plan.apply': true,
-  'node.power-off': false,
-  'node.power-on': false,
-  'node.maintain': true,
-};
-
-/**
- * Whether a cancellation ends a step in the middle. A step of a plan that is ended so gives back what it has half done;
- * what has moved stays where it is.
- */
-export const CANCEL_ENDS_STEPS: Readonly<Record<OperationKind, boolean>> = {
   'drvm.create': true,
   'drvm.start': true,
   'drvm.stop': false,

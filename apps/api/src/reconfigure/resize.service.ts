@@ -32,7 +32,7 @@ import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
 import type { PlanView } from '../openapi/answers.js';
 import { OperationsService } from '../operations/operations.service.js';
-import { quotaOf, usedByTenant } from '../tenants/tenants.service.js';
+import { quotaOf, usedBy } from '../tenants/tenants.service.js';
 import { requireNothingUnderWay } from './change-records.js';
 import { ceilingOf, guaranteedOf, termsOf, WITH_SPEC } from './container-spec.js';
 import { type ResizeDrvm, totalsOf } from './resize-request.js';
@@ -264,8 +264,7 @@ async function requireQuotaFor(tx: Transaction, drvm: DrvmRow, plan: ResizePlan)
     // Who holds more than a lowered quota may still shrink, and change what is within it.
     if (growth[name] === 0) quota[name] = null;
   }
-  const used = (await usedByTenant(tx, [drvm.tenantId])).get(drvm.tenantId) ?? NO_RESOURCES;
-  requireQuota(drvm.tenant.name, quota, used, growth);
+  requireQuota(drvm.tenant.name, quota, await usedBy(tx, drvm.tenantId), growth);
 }
 
 /** @returns the changes in the order in which they are to be done: what comes, what grows, what goes, what shrinks */

@@ -1,6 +1,7 @@
 import { DrvsError, RESOURCE_CLASSES, type ResourceAmounts } from '@drvs/contracts';
 import { type NodeSnapshot, type PlacementPlan, placeDrvm } from '@drvs/policy';
 import { Injectable } from '@nestjs/common';
+import { sumAmounts } from '../allocations/amounts.js';
 import type { Actor } from '../auth/actor.js';
 import { seesWholeCluster } from '../auth/permissions.js';
 import { Database } from '../database/database.js';
@@ -10,7 +11,7 @@ import { devicesAsked } from '../drvms/placement-terms.js';
 import { resolveAffinities } from '../drvms/placement-writes.js';
 import { requireQuota } from '../drvms/quota.js';
 import { requireDeviceQuota } from '../tenants/device-quota.js';
-import { findTenant, quotaOf, usedByTenant } from '../tenants/tenants.service.js';
+import { findTenant, quotaOf, usedBy } from '../tenants/tenants.service.js';
 
 /** Plans one creation after another on a copy of the ledger, of which each takes its part. */
 export interface ForkedLedger {
@@ -49,12 +50,7 @@ export class ImportPlanner {
           });
         }
         const before = taken.get(tenant.id) ?? {
-          amounts: (await usedByTenant(tx, [tenant.id])).get(tenant.id) ?? {
-            cpuMilli: 0,
-            memoryMiB: 0,
-            diskGiB: 0,
-            networkMbps: 0,
-          },
+          amounts: await usedBy(tx, tenant.id),
           devices: {},
         };
         const placement = placementRequestOf(request, await resolveAffinities(this.database, actor, request));
@@ -63,8 +59,7 @@ export class ImportPlanner {
         await requireDeviceQuota(tx, tenant.id, devices);
         const plan = placed(actor, () => placeDrvm(placement, nodes));
         nodes = afterPlan(nodes, plan);
-        const amounts = { ...before.amounts };
-        for (const name of RESOURCE_CLASSES) amounts[name] += placement.total[name];
+        const amounts = sumAmounts([before.amounts, placement.total]);
         taken.set(tenant.id, { amounts, devices });
         return plan.slices.map(({ node }) => node);
       },

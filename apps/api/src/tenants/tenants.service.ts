@@ -284,6 +284,11 @@ export async function usedByTenant(tx: Transaction, ids: string[]): Promise<Map<
   );
 }
 
+/** What the DRVMs of one tenant hold. */
+export async function usedBy(tx: Transaction, tenantId: string): Promise<ResourceAmounts> {
+  return (await usedByTenant(tx, [tenantId])).get(tenantId) ?? NO_RESOURCES;
+}
+
 /** The tenant's limit of each class; null is no limit. */
 export function quotaOf(row: Tenant): Record<keyof ResourceAmounts, number | null> {
   return {
