@@ -105,6 +105,22 @@ class Manager {
     await this.update();
     await this.at(from).api.call('drvm.delete', { drvmId: DRVM }, { timeoutMs: 60_000 });
   }
+
+  /** What makes the slice of a lost node anew: a new one joins those that are left, and the lost one is a peer no more. */
+  async rebuildSlice(lost: number, to: number): Promise<void> {
+    this.generation++;
+    await this.prepare(to);
+    await this.start(to);
+    await this.update([...this.peers.keys()].filter((index) => index !== to && index !== lost));
+    await until(
+      'the new container misses nobody but the lost one',
+      async () => (await this.at(to).state(DRVM)).detail === `no link to node${lost + 1}`,
+      60_000,
+    );
+    this.generation++;
+    this.peers.delete(lost);
+    await this.update();
+  }
 }
 
 async function outputOf(
@@ -191,3 +207,68 @@ test('home and its node die with kill -9 between the move and the next specs: th
     expect(Buffer.from(found).toString()).toBe('kept');
   }
 }, 120_000);
+
+test('a slice of a node that is lost is made anew on another: the rest goes on, and what comes back is not let in', async () => {
+  for (let node = 0; node < 4; node++) worlds.push(await AgentWorld.connected());
+  const manager = new Manager();
+  for (const index of [0, 1, 2]) await manager.prepare(index);
+  for (const index of [0, 1, 2]) await manager.start(index);
+  await manager.running();
+  await manager.homeApi.container(DRVM, 'file.makeDirectory', { path: '/out', parents: true });
+  const run = async (name: string, node: string, lines: number): Promise<number> => {
+    const body = scribe({ path: `out/${name}`, lines, sleepMs: 25 });
+    await manager.homeApi.container(DRVM, 'file.write', { path: `/bin/${name}`, mode: 0o755 }, { body });
+    const request = { program: `/bin/${name}`, node };
+    return (await manager.homeApi.container(DRVM, 'process.start', request, { timeoutMs: 60_000 })).result
+      .pid;
+  };
+  const kept = await run('kept', 'node2', LINES);
+  const lost = await run('lost', 'node3', 100_000);
+
+  // The node goes as a whole: its agent, and its container.
+  const { osPid } = await manager.at(2).state(DRVM);
+  await manager.at(2).kill('SIGKILL');
+  process.kill(osPid as number, 'SIGKILL');
+  const { result: exit } = await manager.homeApi.container(
+    DRVM,
+    'process.wait',
+    { pid: lost },
+    { timeoutMs: 60_000 },
+  );
+  expect(exit).toMatchObject({ exitCode: 137, reason: expect.stringContaining('node lost: node3') });
+
+  await manager.rebuildSlice(2, 3);
+  await manager.running();
+  // The new one is a node as any other: programs begin there, and come there.
+  const anew = await run('anew', 'node4', 20);
+  const moves = await run('moves', 'node2', LINES);
+  const request = { pid: moves, to: 'node4', requestKey: 'to-the-new-one' };
+  const { result: moved } = await manager.homeApi.container(DRVM, 'process.migrate', request, {
+    timeoutMs: 60_000,
+  });
+  expect(moved).toMatchObject({ from: 'node2', to: 'node4' });
+  for (const [name, pid, lines] of [
+    ['kept', kept, LINES],
+    ['anew', anew, 20],
+    ['moves', moves, LINES],
+  ] as const) {
+    expect(await outputOf(manager.at(3), pid)).toEqual({ text: scribed(lines).repeat(2), exitCode: 0 });
+    const { body } = await manager.homeApi.container(DRVM, 'file.read', { path: `/out/${name}` });
+    expect(Buffer.from(body).toString()).toBe(scribed(lines));
+  }
+
+  // What was lost comes back with what it knew: it finds no one, disturbs no one, and is removed.
+  manager.at(2).spawn();
+  await manager.at(2).api.connected();
+  await until(
+    'its container is up, alone',
+    async () => (await manager.at(2).state(DRVM)).state === 'degraded',
+    60_000,
+  );
+  for (const index of [0, 1, 3])
+    expect(await manager.at(index).state(DRVM)).toMatchObject({ state: 'running', detail: '', restarts: 0 });
+  await manager.at(2).api.call('drvm.delete', { drvmId: DRVM }, { timeoutMs: 60_000 });
+  expect(await manager.at(2).api.call('drvm.list', {})).toMatchObject({ result: [] });
+  const { result: rows } = await manager.homeApi.container(DRVM, 'process.list', {});
+  expect(rows.filter(({ node }) => node === 'node3')).toEqual([]);
+}, 180_000);
