@@ -68,7 +68,13 @@ export class Guests {
         return [...processes.values()];
       case 'process.migrate': {
         const { pid, to } = params as { pid: number; to: string };
-        await this.beforeMove(drvmId, pid);
+        const before = processes.get(pid);
+        if (before) before.state = 'migrating';
+        try {
+          await this.beforeMove(drvmId, pid);
+        } finally {
+          if (before) before.state = 'running';
+        }
         const row = processes.get(pid);
         if (!row) throw new DrvsError('NotFound', `the DRVM has no process ${pid}`);
         const from = row.node;

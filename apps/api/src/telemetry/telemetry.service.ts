@@ -57,7 +57,7 @@ const COLUMN: Readonly<Record<TelemetryMetric, { column: Column; scale: number }
   processes: { column: 'processes', scale: 1 },
 };
 /** What is measured of a DRVM's part of a node; the rest only of the node as a whole. */
-const OF_DRVMS: ReadonlySet<TelemetryMetric> = new Set(['cpu', 'memoryMiB', 'processes']);
+const OF_DRVMS: ReadonlySet<TelemetryMetric> = new Set(['cpu', 'memoryMiB', 'networkMbps', 'processes']);
 
 /** What was measured, over time. */
 @Injectable()
