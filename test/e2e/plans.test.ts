@@ -100,6 +100,48 @@ describe('plans over a running cluster', () => {
     );
   }, 120_000);
 
+  it('a list of nodes is maintained one after another, and one whose work fails stays drained', async () => {
+    const words = ['node', 'maintain', 'node2', 'node3', '--rolling'];
+    const done = await stack.drvs('--json', ...words, '--run', 'echo "at $DRVS_NODE"');
+    expect(done).toMatchObject({ code: 0, stderr: expect.stringMatching(/at node2\n[\s\S]*at node3\n/) });
+    expect(JSON.parse(done.stdout)).toMatchObject([
+      { node: 'node2', state: 'done', drained: { kind: 'drain' }, restored: { kind: 'restore' } },
+      { node: 'node3', state: 'done' },
+    ]);
+    const failed = await stack.drvs(...words, '--run', 'exit 3');
+    expect(failed).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the work on node2 failed: the command ended with 3'),
+    });
+    const states = async () => (await stack.json<NodeView[]>('node', 'list')).map(({ state }) => state);
+    expect(await states()).toEqual(['up', 'drained', 'up']);
+    await stack.json('node', 'restore', 'node2');
+    expect(await states()).toEqual(['up', 'up', 'up']);
+  }, 180_000);
+
+  it('several DRVMs come at once, and are kept apart from then on', async () => {
+    const made = await stack.json<{ name: string; state: string; nodes: string[] }[]>(
+      ...['drvm', 'create', 'alumno', '--tenant', 'fisica', '--cpu', '0.05', '--memory', '192Mi'],
+      ...['--nodes', 'node2', '--count', '2'],
+    );
+    expect(made).toMatchObject([
+      { name: 'alumno-1', state: 'succeeded', nodes: ['node2'] },
+      { name: 'alumno-2', state: 'succeeded', nodes: ['node2'] },
+    ]);
+    const rules = await stack.drvs('drvm', 'rules', 'alumno-2', 'anti-affinity=alumno-1');
+    expect(rules).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/node2 +not-apart +alumno-1 is there too/),
+    });
+    expect((await stack.drvs('plan', 'balance')).stdout).toContain('breaks a rule on node2');
+    await stack.json('plan', 'balance', '--apply');
+    expect(await stack.json('drvm', 'rules', 'alumno-2')).toMatchObject({
+      antiAffinity: ['alumno-1'],
+      broken: [],
+    });
+    for (const { name } of made) await stack.json('drvm', 'delete', name, '--yes');
+  }, 180_000);
+
   it('what was moved about prints exactly what one prints that stays where it is', async () => {
     const outputs = await Promise.all(
       pids.map(async (pid) => (await stack.drvs('logs', 'reactor', String(pid), '--follow')).stdout),
