@@ -50,6 +50,7 @@ export class OperationsController {
     summary: 'Operations, the newest first',
     query: ListQuery,
     answer: pageAnswer(OperationAnswer),
+    isOfLedger: true,
   })
   list(
     @CurrentActor() actor: Actor,
@@ -59,7 +60,7 @@ export class OperationsController {
   }
 
   @Get(':id')
-  @Endpoint({ summary: 'One operation with its steps', answer: OperationAnswer })
+  @Endpoint({ summary: 'One operation with its steps', answer: OperationAnswer, isOfLedger: true })
   show(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<OperationView> {
     return this.operations.show(actor, id);
   }
