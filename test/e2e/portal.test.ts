@@ -12,6 +12,10 @@ import { eventually, type Stack, startStack } from '../support/stack.js';
  */
 const FIRST_LOAD_JS_MAX = 230 * 1024;
 
+/** Nothing on the page stands for what is still on its way. */
+const hasArrived = (page: Page) =>
+  page.locator('.mantine-Skeleton-root').first().waitFor({ state: 'detached' });
+
 interface Person {
   name: string;
   password: string;
@@ -163,6 +167,8 @@ describe('the portal, in a real browser on the real stack', () => {
     expect(await axeViolations(page)).toEqual([]);
     await page.goto(`${stack.url}/drvms/aula`);
     await page.getByRole('heading', { name: 'Procesos' }).waitFor();
+    await page.locator('tr[data-pid]').first().waitFor();
+    await hasArrived(page);
     await keepScreenshot(page, 'drvm-dark-es-phone');
     expect(await axeViolations(page)).toEqual([]);
   }, 60_000);
@@ -419,6 +425,7 @@ describe('the portal, in a real browser on the real stack', () => {
       for (const path of screens) {
         await page.goto(`${stack.url}${path}`);
         await page.getByRole('heading', { level: 1 }).waitFor();
+        await hasArrived(page);
         if (process.env.TEST_SCREENSHOTS)
           await keepScreenshot(
             page,
