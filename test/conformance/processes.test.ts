@@ -57,7 +57,9 @@ describe('processes of a DRVM over three nodes', () => {
     for (const [round, to] of ['node2', 'node3', 'node1', 'node3', 'node2'].entries()) {
       await new Promise((resolve) => setTimeout(resolve, 30));
       const moved = await drvm.call('process.migrate', { pid, to, requestKey: `move-${pid}-${round}` });
-      expect(moved).toMatchObject({ pid, to, rounds: 2 });
+      expect(moved).toMatchObject({ pid, to });
+      // All of it while it ran, perhaps again what it wrote meanwhile, and the rest while it stood still.
+      expect(moved.rounds).toBeGreaterThanOrEqual(2);
       expect(moved.bytes).toBeGreaterThan(1_048_576);
       const rows = await drvm.call('process.list', {});
       expect(rows.find((row) => row.pid === pid)?.node).toBe(to);
