@@ -17,13 +17,13 @@ const WORKERS_MAX = 8;
 /** So many files that fail among the others are run once more by themselves; more of them are no accident. */
 const SECOND_LOOKS_MAX = 2;
 /**
- * All runs at once. Tests mostly wait (for a database, for processes that start, for a node to be missed), so that
- * there are more workers than processors.
+ * Both at once. Tests mostly wait (for a database, for processes that start, for a node to be missed), so that there are
+ * more workers than processors; with many more, all of them only take longer.
  */
 const RUNS = [
-  { name: 'packages', workersPerProcessor: 1.5, pattern: '/(apps|libs)/|/test/(api|sim)/' },
+  { name: 'packages', workersPerProcessor: 1, pattern: '/(apps|libs)/|/test/(api|sim)/' },
   // These start whole DRVMs or clusters.
-  { name: 'whole', workersPerProcessor: 1, pattern: '/test/(conformance|e2e|chaos)/' },
+  { name: 'whole', workersPerProcessor: 0.5, pattern: '/test/(conformance|e2e|chaos)/' },
 ];
 
 let parsed;
