@@ -199,7 +199,10 @@ describe('three departments on six nodes', () => {
   it('drains and restores each node in turn under load, and loses no process', async () => {
     for (const [position, node] of NODES.entries()) {
       await run(NAMES[position % NAMES.length]!);
-      const outcome = await stack.json<PlanOutcome>('node', 'drain', node);
+      let outcome = await stack.json<PlanOutcome>('node', 'drain', node);
+      // What the automatic planner had under way may have come to the node as it was closed: the answer says so.
+      if (outcome.stays.some(({ rule }) => rule === 'busy'))
+        outcome = await stack.json<PlanOutcome>('node', 'drain', node);
       expect({ outcome, held: await allocations(`node=${node}`) }).toEqual({
         outcome: expect.objectContaining({ node, stays: [] }),
         held: [],

@@ -228,6 +228,9 @@ export class PlanPerformer {
       );
     }
     const outcome = outcomeOf(work, rows);
+    if (work.kind === 'drain' && work.nodeId !== null) {
+      outcome.stays = [...outcome.stays, ...(await this.#left(work.nodeId, outcome.stays))];
+    }
     return {
       result: outcome as unknown as Prisma.InputJsonObject,
       event: { kind: `plan.${work.kind}`, text: summaryOf(outcome) },
@@ -236,6 +239,23 @@ export class PlanPerformer {
         if (work.kind === 'restore' && work.nodeId !== null) await forgetDepartures(tx, work.nodeId);
       },
     };
+  }
+
+  /** What is on a drained node though the plan knew nothing that keeps it there: it came, or was changed, meanwhile. */
+  async #left(nodeId: string, known: PlanOutcome['stays']): Promise<PlanOutcome['stays']> {
+    const slices = await this.database.unrestricted.slice.findMany({
+      where: { nodeId },
+      select: { drvm: { select: { name: true } } },
+      orderBy: { drvm: { name: 'asc' } },
+    });
+    return slices
+      .filter(({ drvm: { name } }) => !known.some(({ what }) => what === name || what.startsWith(`${name}/`)))
+      .map(({ drvm: { name } }) => ({
+        what: name,
+        reason: 'it was changed while the node was being drained; drain the node again',
+        rule: 'busy',
+        when: 'not-now' as const,
+      }));
   }
 
   /** Of the nodes that a consolidation closed, those that it did not switch off in the end. */
