@@ -229,7 +229,7 @@ export class PlanPerformer {
     }
     const outcome = outcomeOf(work, rows);
     if (work.kind === 'drain' && work.nodeId !== null) {
-      outcome.stays = [...outcome.stays, ...(await this.#left(work.nodeId, outcome.stays))];
+      outcome.stays = [...outcome.stays, ...(await this.#left(work.nodeId, outcome))];
     }
     return {
       result: outcome as unknown as Prisma.InputJsonObject,
@@ -242,16 +242,18 @@ export class PlanPerformer {
   }
 
   /** What is on a drained node though the plan knew nothing that keeps it there: it came, or was changed, meanwhile. */
-  async #left(nodeId: string, known: PlanOutcome['stays']): Promise<PlanOutcome['stays']> {
+  async #left(nodeId: string, { node, stays }: PlanOutcome): Promise<PlanOutcome['stays']> {
     const slices = await this.database.unrestricted.slice.findMany({
       where: { nodeId },
       select: { drvm: { select: { name: true } } },
       orderBy: { drvm: { name: 'asc' } },
     });
+    // A DRVM, a slice of it (`name@node`) or a process (`name/pid`).
+    const known = new Set(stays.map(({ what }) => what.split(/[@/]/, 1)[0]));
     return slices
-      .filter(({ drvm: { name } }) => !known.some(({ what }) => what === name || what.startsWith(`${name}/`)))
-      .map(({ drvm: { name } }) => ({
-        what: name,
+      .filter(({ drvm }) => !known.has(drvm.name))
+      .map(({ drvm }) => ({
+        what: `${drvm.name}@${node}`,
         reason: 'it was changed while the node was being drained; drain the node again',
         rule: 'busy',
         when: 'not-now' as const,
