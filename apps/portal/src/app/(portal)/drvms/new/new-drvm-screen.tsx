@@ -25,6 +25,7 @@ import { drvmHref } from '@/parts/links';
 import { Heads } from '@/parts/list-table';
 import { Refusal } from '@/parts/refusal';
 import { ScreenHead } from '@/parts/screen-head';
+import { ScrollBox } from '@/parts/scroll-box';
 import { Table } from '@/parts/table';
 import { useViewer } from '@/session/session';
 import { QuotaMeters } from './quota-meters';
@@ -166,6 +167,7 @@ export function NewDrvmScreen() {
                   { value: 'spread', label: t('spread') },
                   { value: 'pack', label: t('pack') },
                 ]}
+                style={{ flexWrap: 'wrap' }}
               />
             </Group>
           </Paper>
@@ -184,24 +186,26 @@ export function NewDrvmScreen() {
             {planned.error ? (
               <Refusal error={planned.error} color="orange" />
             ) : planned.data ? (
-              <Table>
-                <Heads of={[t('node'), t('cpu'), t('memory'), t('disk'), t('reason')]} />
-                <tbody>
-                  {planned.data.planDrvm.steps.map((step) => (
-                    <tr key={step.node}>
-                      <td>{step.node}</td>
-                      <td className="numeric">{amount('cpu', step.cpu)}</td>
-                      <td className="numeric">{amount('memoryMiB', step.memoryMiB)}</td>
-                      <td className="numeric">{amount('diskGiB', step.diskGiB)}</td>
-                      <td>
-                        <Text size="xs" c="dimmed">
-                          {step.reason}
-                        </Text>
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </Table>
+              <ScrollBox label={t('plan')}>
+                <Table>
+                  <Heads of={[t('node'), t('cpu'), t('memory'), t('disk'), t('reason')]} />
+                  <tbody>
+                    {planned.data.planDrvm.steps.map((step) => (
+                      <tr key={step.node}>
+                        <td>{step.node}</td>
+                        <td className="numeric">{amount('cpu', step.cpu)}</td>
+                        <td className="numeric">{amount('memoryMiB', step.memoryMiB)}</td>
+                        <td className="numeric">{amount('diskGiB', step.diskGiB)}</td>
+                        <td>
+                          <Text size="xs" c="dimmed">
+                            {step.reason}
+                          </Text>
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </Table>
+              </ScrollBox>
             ) : (
               <Text c="dimmed" size="sm">
                 {t('planning')}
