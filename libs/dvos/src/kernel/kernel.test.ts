@@ -236,9 +236,9 @@ describe('kernel', () => {
     for (let round = 0; round < 3; round++) {
       const wanted = lines.length + 1;
       while (lines.length < wanted) await new Promise((resolve) => setImmediate(resolve));
-      carry(here.kernel.preCopyChanges(endpoint, shadow));
+      carry(here.kernel.preCopy(endpoint, shadow));
       // Nothing has run since, so nothing is left to be sent.
-      expect([...here.kernel.preCopyChanges(endpoint, shadow)]).toEqual([]);
+      expect([...here.kernel.preCopy(endpoint, shadow)]).toEqual([]);
     }
     here.kernel.freeze(endpoint);
     const { record, parts } = here.kernel.depart(endpoint, shadow);

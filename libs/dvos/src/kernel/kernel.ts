@@ -212,22 +212,10 @@ export class Kernel implements ProcessHost {
   }
 
   /**
-   * The memory of a process that goes on meanwhile, in parts; `shadow` becomes what they say. Between two parts the
-   * process may run, grow, or end (then there are no more).
+   * What the memory of a process that goes on meanwhile has besides `shadow` (all zero before the first copy), in parts;
+   * `shadow` becomes what they say. Between two parts the process may run, grow, or end (then there are no more).
    */
   *preCopy(endpoint: Endpoint, shadow: Uint8Array): Generator<Uint8Array> {
-    for (let at = 0; at < shadow.length; at += PART_BYTES) {
-      const process = this.#processes.get(endpoint);
-      if (process === undefined) return;
-      process.materialize();
-      const piece = shadow.subarray(at, at + PART_BYTES);
-      piece.set(process.bytes().subarray(at, at + piece.length));
-      yield* memoryParts(piece, undefined, at / BLOCK_BYTES);
-    }
-  }
-
-  /** As preCopy, what has changed since in the memory that `shadow` has; it becomes what they say. */
-  *preCopyChanges(endpoint: Endpoint, shadow: Uint8Array): Generator<Uint8Array> {
     for (let at = 0; at < shadow.length; at += PART_BYTES) {
       const process = this.#processes.get(endpoint);
       if (process === undefined) return;

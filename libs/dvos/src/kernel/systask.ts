@@ -307,17 +307,15 @@ export class Systask {
     }
     sending.expect(outline);
     const shadow = new Uint8Array(bytes);
-    for (const part of this.#kernel.preCopy(endpoint, shadow)) await sending.part(part);
-    await sending.settled();
-    let rounds = 1;
-    for (let last = sending.bytes; last > REST_BYTES && rounds < ROUNDS_MOST; ) {
+    let rounds = 0;
+    for (let last = Number.POSITIVE_INFINITY; rounds < ROUNDS_MOST; ) {
       const before = sending.bytes;
-      for (const part of this.#kernel.preCopyChanges(endpoint, shadow)) await sending.part(part);
+      for (const part of this.#kernel.preCopy(endpoint, shadow)) await sending.part(part);
       await sending.settled();
       rounds++;
-      const changed = sending.bytes - before;
-      if (changed > last / 2) break;
-      last = changed;
+      const sent = sending.bytes - before;
+      if (sent <= REST_BYTES || sent > last / 2) break;
+      last = sent;
     }
     return { shadow, rounds };
   }
