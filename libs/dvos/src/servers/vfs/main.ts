@@ -41,9 +41,7 @@ export class VfsServer implements Server {
 
   /** Loads the tree. @throws DrvsError naming the file when what is stored is damaged. */
   constructor({ port, store, devices, limitBytes, handover, onDevice }: VfsOptions) {
-    this.#state = new VfsState(port, store, devices, limitBytes);
-    this.control = new VfsControl(this.#state);
-    this.#state.attached = new AttachedDevices({
+    const attached = new AttachedDevices({
       port,
       again: ({ message, data }) => this.#serve(message, data),
       plugged: (device, name) => {
@@ -55,6 +53,8 @@ export class VfsServer implements Server {
         if (path !== null) onDevice?.(false, path);
       },
     });
+    this.#state = new VfsState(port, store, devices, attached, limitBytes);
+    this.control = new VfsControl(this.#state);
     const { tree } = this.#state;
     store.load({
       apply: (record) => tree.apply(record),

@@ -29,8 +29,6 @@ export class VfsState {
   readonly #late = new Message();
   /** What rides with it. */
   ride: Uint8Array | undefined;
-  /** Set by the server at its construction. */
-  attached!: AttachedDevices;
   /** Room for what rides. */
   readonly buffer = new Uint8Array(MAX_RIDING_BYTES);
 
@@ -38,6 +36,7 @@ export class VfsState {
     readonly port: ServerPort,
     readonly store: FileStore,
     readonly devices: DeviceDrivers,
+    readonly attached: AttachedDevices,
     /** Bytes that all files may occupy. */
     public limitBytes: number,
   ) {}
