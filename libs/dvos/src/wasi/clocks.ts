@@ -123,12 +123,14 @@ function poll(
   if (c.step === ASKED) {
     if (result(c) < 0) return errnoOf(result(c));
     answers = c.replyData();
-    const deadline = earliest(c, layout, start, length);
-    if (isNothingYet(answers) && deadline > c.monotonicMs()) {
-      const pause = Math.min(c.scratch[PAUSE]! * 2 || AGAIN_FIRST_MS, AGAIN_MOST_MS);
-      c.scratch[PAUSE] = pause;
-      c.step = PAUSING;
-      return c.sleepUntil(Math.min(deadline, c.monotonicMs() + pause));
+    if (isNothingYet(answers)) {
+      const deadline = earliest(c, layout, start, length);
+      if (deadline > c.monotonicMs()) {
+        const pause = Math.min(c.scratch[PAUSE]! * 2 || AGAIN_FIRST_MS, AGAIN_MOST_MS);
+        c.scratch[PAUSE] = pause;
+        c.step = PAUSING;
+        return c.sleepUntil(Math.min(deadline, c.monotonicMs() + pause));
+      }
     }
   } else {
     if (c.step === SLEEPING && c.outcome === EINTR) return ERRNO.INTR;
