@@ -105,15 +105,9 @@ export class DeviceAccess {
 }
 
 function putRight(file: HeldFile): void {
-  let stat: ReturnType<typeof statSync>;
-  try {
-    stat = statSync(file.path);
-  } catch (error) {
-    // It was pulled out: there is nothing to put right.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  if (!isSame(file, file.path, stat) || stat.uid !== file.holder) return;
+  const stat = statSync(file.path, { throwIfNoEntry: false });
+  // It was pulled out, or another is there by now: there is nothing to put right.
+  if (stat === undefined || !isSame(file, file.path, stat) || stat.uid !== file.holder) return;
   chmodSync(file.path, file.mode);
   chownSync(file.path, file.uid, stat.gid);
 }
