@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { DrvsError } from '@drvs/contracts';
+import { DrvsError, GivenDevice } from '@drvs/contracts';
 import { z } from 'zod';
 import type { DeclaredDevice } from './inventory/devices.js';
 import type { PortRange } from './supervisor/ports.js';
@@ -14,6 +14,9 @@ const Words = z
   .min(1)
   .max(4_096)
   .transform((text) => text.trim().split(/\s+/));
+
+/** By the name that programs will see. */
+const Declared = GivenDevice.pick({ name: true, path: true });
 
 const Settings = z.object({
   DRVS_API_URL: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, '')),
@@ -46,12 +49,11 @@ const Settings = z.object({
   /** Character devices and FIFOs that are offered besides those found: NAME=PATH, with spaces between. */
   DRVS_DEVICES: Words.transform((words, context): DeclaredDevice[] =>
     words.map((word) => {
-      const [, name, path] = /^([A-Za-z0-9][A-Za-z0-9._+-]{0,63})=(\/.+)$/.exec(word) ?? [];
-      if (name === undefined || path === undefined) {
-        context.addIssue({ code: 'custom', message: `${word} is not NAME=/PATH` });
-        return z.NEVER;
-      }
-      return { name, path };
+      const [, name, path] = /^([^=]*)=(\/.+)$/.exec(word) ?? [];
+      const device = Declared.safeParse({ name, path });
+      if (device.success) return device.data;
+      context.addIssue({ code: 'custom', message: `${word} is not NAME=/PATH` });
+      return z.NEVER;
     }),
   ).optional(),
   DRVS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),

@@ -20,6 +20,9 @@ export const ContainerPeer = z.object({
 });
 export type ContainerPeer = z.infer<typeof ContainerPeer>;
 
+/** Devices that one container can be given. */
+export const DEVICES_PER_CONTAINER = 64;
+
 /** A device of the node that the DRVM has been given, and that its programs see as `/dev/host/NODE/NAME`. */
 export const GivenDevice = z.object({
   /** As the agent found it, for instance `character:ttyS0`. */
@@ -44,7 +47,7 @@ export const ContainerSpec = z.object({
   homeEpoch: z.int().min(0).optional(),
   limits: ResourceAmounts,
   /** Of this node. */
-  devices: z.array(GivenDevice).max(64).optional(),
+  devices: z.array(GivenDevice).max(DEVICES_PER_CONTAINER).optional(),
   /** All containers of the DRVM, this one too. Their indexes may have gaps. */
   peers: z.array(ContainerPeer),
   /** PEM. The DRVM's own authority; nobody outside this DRVM holds a certificate of it. */

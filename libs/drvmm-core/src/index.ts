@@ -17,7 +17,6 @@ export {
   readRequest,
 } from './devices/device-protocol.js';
 export {
-  DEVICES_PER_CONTAINER,
   DeviceAnnouncement,
   DeviceRegistry,
   type DeviceRegistryHost,

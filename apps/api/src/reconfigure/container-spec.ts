@@ -1,8 +1,12 @@
-import { type ContainerSpec, DrvsError, type GivenDevice, type ResourceAmounts } from '@drvs/contracts';
+import {
+  type ContainerSpec,
+  DEVICES_PER_CONTAINER,
+  DrvsError,
+  type GivenDevice,
+  type ResourceAmounts,
+} from '@drvs/contracts';
 import type { Prisma } from '../gen/client.js';
 
-/** Devices that one container can be told of. */
-const DEVICES_MOST = 64;
 const NAME_MOST = 64;
 
 export const WITH_SPEC = {
@@ -33,7 +37,7 @@ export function specOf(drvm: SpecifiedDrvm, index: number, limits?: ResourceAmou
     limits: limits ?? heldOf(own),
     devices: drvm.devices
       .flatMap(({ nodeId, device }) => (nodeId === own.nodeId ? givenOf(device) : []))
-      .slice(0, DEVICES_MOST),
+      .slice(0, DEVICES_PER_CONTAINER),
     peers: drvm.slices
       .filter(({ leaving, host, port }) => !leaving && host !== null && port !== null)
       .map((peer) => ({

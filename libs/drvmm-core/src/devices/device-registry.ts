@@ -1,3 +1,4 @@
+import { DEVICES_PER_CONTAINER } from '@drvs/contracts';
 import { z } from 'zod';
 import { EBUSY, EINVAL, EIO, ENODEV, OK, SUSPENDED } from '../ipc/errors.js';
 import { MAX_RIDING_BYTES } from '../ipc/message.js';
@@ -15,8 +16,6 @@ import {
 
 /** Numbers below are those of devices that every DRVM has. */
 export const FIRST_ATTACHED_DEVICE = 16;
-/** Devices that one container may announce. */
-export const DEVICES_PER_CONTAINER = 64;
 /** Fetched for one who only asks whether there is something. */
 const GLANCE_BYTES = 4096;
 /** A writer that is gone. */
