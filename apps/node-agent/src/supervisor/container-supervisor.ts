@@ -748,18 +748,21 @@ export class ContainerSupervisor {
       const { process: identity } = running;
       if (isAlive(identity) && graceMs > 0) {
         const limitMs = graceMs + FLUSH_MS;
-        const asked = running.link?.peer.isClosed === false;
+        const { link } = running;
+        const asked = link !== null && !link.peer.isClosed;
         if (asked) {
-          await running.link?.status().then(
+          // Before it stops it says what it has counted. One that hangs is not waited for twice.
+          const told = link.status().then(
             (status) => this.#count(status),
             () => undefined,
           );
-          await running.link?.peer
+          const stopped = link.peer
             .call('container.stop', { graceMs }, { timeoutMs: limitMs })
             .catch((error) => {
               this.settings.log.warn({ drvm: this.drvmId, err: error }, 'container.stop failed');
               signal(identity, 'SIGTERM');
             });
+          await Promise.all([told, stopped]);
         } else signal(identity, 'SIGTERM');
         await untilGone(identity, asked ? FLUSH_MS : limitMs);
       }
