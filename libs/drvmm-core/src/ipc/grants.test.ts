@@ -14,7 +14,6 @@ import {
   GRANT_WRITE,
   type GrantMemory,
   IpcKernel,
-  makeEndpoint,
   OK,
   type Owner,
   PEER_PRIVILEGES,
@@ -23,8 +22,8 @@ import {
   SUSPENDED,
   VFS,
 } from '../index.js';
+import { Cluster, user } from './testing/kernel-cluster.js';
 
-const user = (slot: number): Endpoint => makeEndpoint(slot, 1);
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
 
 class Guest implements Owner {
@@ -42,18 +41,10 @@ class Guest implements Owner {
   }
 }
 
-/** Kernels joined by queues, and guests `40`, `41`, … one on each container after another. */
+/** Kernels of a cluster, and guests `40`, `41`, … one on each container after another. */
 function cluster(containers: number, contents: readonly string[]) {
-  const wires: { from: number; to: number; frame: Uint8Array }[] = [];
-  const kernels = Array.from(
-    { length: containers },
-    (_, index) =>
-      new IpcKernel({
-        index,
-        network: { send: (peer, frame) => wires.push({ from: index, to: peer, frame }) },
-      }),
-  );
-  for (const a of kernels) for (const b of kernels) if (a !== b) a.peerUp(b.index);
+  const joined = new Cluster(containers);
+  const { kernels } = joined;
   const guests = contents.map((content, i) => {
     const guest = new Guest(user(40 + i), content);
     kernels[0]!.setLocation(guest.endpoint, i % containers, 1);
@@ -63,11 +54,7 @@ function cluster(containers: number, contents: readonly string[]) {
   return {
     kernels,
     guests,
-    settle() {
-      for (let next = wires.shift(); next !== undefined; next = wires.shift()) {
-        kernels[next.to]!.deliver(next.from, next.frame);
-      }
-    },
+    settle: () => joined.settle(),
     /** How a copy ended, at once or after all frames have passed. */
     end(copy: (done: (status: number) => void) => number): number {
       let ended: number | undefined;

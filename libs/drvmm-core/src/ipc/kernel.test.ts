@@ -13,7 +13,6 @@ import {
   GRANT_WRITE,
   IpcKernel,
   Message,
-  makeEndpoint,
   NOTIFY_MESSAGE,
   OK,
   type Owner,
@@ -25,9 +24,7 @@ import {
   USER_PRIVILEGES,
   VFS,
 } from '../index.js';
-
-const user = (slot: number, generation = 1): Endpoint => makeEndpoint(slot, generation);
-const bytes = (text: string) => new TextEncoder().encode(text);
+import { bytes, Cluster, message, user } from './testing/kernel-cluster.js';
 
 interface End {
   status: number;
@@ -48,34 +45,6 @@ class Caller implements Owner {
     });
   }
 }
-
-/** Kernels joined by queues that deliver when told. */
-function cluster(count: number): { kernels: IpcKernel[]; settle(): void } {
-  const wires: { from: number; to: number; frame: Uint8Array }[] = [];
-  const kernels = Array.from(
-    { length: count },
-    (_, index) =>
-      new IpcKernel({
-        index,
-        network: { send: (peer, frame) => wires.push({ from: index, to: peer, frame }) },
-      }),
-  );
-  for (const a of kernels) for (const b of kernels) if (a !== b) a.peerUp(b.index);
-  return {
-    kernels,
-    settle() {
-      for (let next = wires.shift(); next !== undefined; next = wires.shift()) {
-        kernels[next.to]!.deliver(next.from, next.frame);
-      }
-    },
-  };
-}
-
-const message = (type: number): Message => {
-  const made = new Message();
-  made.type = type;
-  return made;
-};
 
 function echoServer(kernel: IpcKernel, endpoint: Endpoint): Owner {
   const owner: Owner = {
@@ -241,7 +210,8 @@ function region(memory: Uint8Array, offset: number, length: number) {
 
 describe('between containers', () => {
   it('carries sendrec, send, notify and riding bytes both ways', () => {
-    const { kernels, settle } = cluster(3);
+    const cluster = new Cluster(3);
+    const { kernels } = cluster;
     echoServer(kernels[0]!, PM);
     const [a, b] = [new Caller(), new Caller()];
     kernels[0]!.setLocation(user(40), 1, 1);
@@ -249,41 +219,43 @@ describe('between containers', () => {
     kernels[1]!.bind(user(40), 'process', a, PEER_PRIVILEGES);
     kernels[2]!.bind(user(41), 'process', b, PEER_PRIVILEGES);
     expect(kernels[1]!.sendrec(user(40), PM, message(5), bytes('far'))).toBe(SUSPENDED);
-    settle();
+    cluster.settle();
     expect(a.ends.pop()).toEqual({ status: OK, type: -5, source: PM, data: 'far' });
     // 1 does not know where 41 is, and 2 has never heard of 40: both ask home.
     expect(kernels[1]!.sendrec(user(40), user(41), message(6))).toBe(SUSPENDED);
-    settle();
+    cluster.settle();
     const got = message(0);
     expect(kernels[2]!.receive(user(41), ANY, got)).toBe(OK);
     expect([got.source, got.type]).toEqual([user(40), 6]);
     expect(kernels[2]!.reply(user(41), user(40), message(7))).toBe(OK);
-    settle();
+    cluster.settle();
     expect(a.ends.pop()).toMatchObject({ status: OK, type: 7, source: user(41) });
     kernels[2]!.receive(user(41), ANY, got);
     kernels[0]!.notify(PM, user(41));
-    settle();
+    cluster.settle();
     expect(b.ends.pop()).toMatchObject({ status: OK, type: NOTIFY_MESSAGE, source: PM });
   });
 
   it('ends calls with EDEADSRCDST when partner or container are gone', () => {
-    const { kernels, settle } = cluster(3);
+    const cluster = new Cluster(3);
+    const { kernels } = cluster;
     const a = new Caller();
     kernels[0]!.bind(PM, 'server', { onMessage() {} }, SERVER_PRIVILEGES);
     kernels[0]!.setLocation(user(40), 1, 1);
     kernels[1]!.bind(user(40), 'process', a, PEER_PRIVILEGES);
     expect(kernels[1]!.send(user(40), user(50), message(1))).toBe(SUSPENDED);
-    settle();
+    cluster.settle();
     expect(a.ends.pop()).toMatchObject({ status: EDEADSRCDST });
     kernels[1]!.sendrec(user(40), PM, message(1));
-    settle();
+    cluster.settle();
     kernels[1]!.peerLost(0);
     expect(a.ends.pop()).toMatchObject({ status: EDEADSRCDST });
     expect(kernels[1]!.sendrec(user(40), PM, message(1))).toBe(EDEADSRCDST);
   });
 
   it('copies through grants in chunks, within bounds and rights, until they are revoked', () => {
-    const { kernels, settle } = cluster(2);
+    const cluster = new Cluster(2);
+    const { kernels } = cluster;
     const memory = new Uint8Array(300_000).map((_, i) => i % 251);
     kernels[0]!.bind(VFS, 'server', { onMessage() {} }, SERVER_PRIVILEGES);
     kernels[0]!.setLocation(user(40), 1, 1);
@@ -294,23 +266,24 @@ describe('between containers', () => {
     const ends: number[] = [];
     const done = (status: number) => void ends.push(status);
     expect(kernels[0]!.safecopyFrom(VFS, user(40), read, 50_000, into, done)).toBe(SUSPENDED);
-    settle();
+    cluster.settle();
     expect(ends).toEqual([OK]);
     expect(Buffer.compare(into, memory.subarray(50_100, 250_100))).toBe(0);
     kernels[0]!.safecopyTo(VFS, user(40), write, 1000, new Uint8Array(150_000).fill(9), done);
-    settle();
+    cluster.settle();
     expect(ends).toEqual([OK, OK]);
     expect(memory.subarray(1000, 151_000).every((b) => b === 9)).toBe(true);
     kernels[0]!.safecopyTo(VFS, user(40), read, 0, new Uint8Array(8), done);
-    settle();
+    cluster.settle();
     kernels[1]!.revoke(user(40), read);
     kernels[0]!.safecopyFrom(VFS, user(40), read, 0, new Uint8Array(8), done);
-    settle();
+    cluster.settle();
     expect(ends.slice(2)).toEqual([EPERM, EPERM]);
   });
 
   it('drops forged and malformed frames, and counts them', () => {
-    const { kernels, settle } = cluster(3);
+    const cluster = new Cluster(3);
+    const { kernels } = cluster;
     echoServer(kernels[0]!, PM);
     const a = new Caller();
     kernels[0]!.setLocation(user(40), 1, 1);
@@ -334,34 +307,35 @@ describe('between containers', () => {
       if (frame.length > 0) frame[0] = Math.floor(random() * 17);
       kernels[i % 2]!.deliver(2, frame);
     }
-    settle();
+    cluster.settle();
     expect(kernels[1]!.sendrec(user(40), PM, message(3))).toBe(SUSPENDED);
-    settle();
+    cluster.settle();
     expect(a.ends.pop()).toMatchObject({ status: OK, type: -3 });
   });
 });
 
 describe('migration', () => {
   it('carries an outstanding request, pending notifications and grants; the reply finds the process', () => {
-    const { kernels, settle } = cluster(3);
+    const cluster = new Cluster(3);
+    const { kernels } = cluster;
     kernels[0]!.bind(PM, 'server', { onMessage() {} }, SERVER_PRIVILEGES);
     kernels[0]!.bind(VFS, 'server', { onMessage() {} }, SERVER_PRIVILEGES);
     kernels[0]!.setLocation(user(40), 1, 1);
     const [old, young] = [new Caller(), new Caller()];
     kernels[1]!.bind(user(40), 'process', old, PEER_PRIVILEGES);
     kernels[1]!.sendrec(user(40), PM, message(1));
-    settle();
+    cluster.settle();
     kernels[0]!.notify(VFS, user(40));
-    settle();
+    cluster.settle();
     expect(kernels[1]!.freeze(user(40))).toBe(OK);
     const state = kernels[1]!.extract(user(40));
     kernels[0]!.reply(PM, user(40), message(77), bytes('answer'));
-    settle();
+    cluster.settle();
     kernels[2]!.install(user(40), young, PEER_PRIVILEGES, state);
     kernels[0]!.setLocation(user(40), 2, 2);
     kernels[2]!.activate(user(40), 2);
     kernels[1]!.commitAway(user(40), 2, 2);
-    settle();
+    cluster.settle();
     expect(old.ends).toEqual([]);
     expect(young.ends).toEqual([{ status: OK, type: 77, source: PM, data: 'answer' }]);
     const got = message(0);
