@@ -217,8 +217,7 @@ function readBody(kind: GroupBody['kind'] | undefined, reader: ByteReader): Grou
     case 'fetch':
       return { kind, wanted: readNames(reader) };
     case 'forward': {
-      const senders: number[] = [];
-      for (let left = reader.count(WINDOW_MESSAGES, 4); left > 0; left--) senders.push(reader.u32());
+      const senders = readNumbers(reader, WINDOW_MESSAGES);
       const messages = readMessages(reader);
       if (messages.length !== senders.length) throw new CodecGarbage('messages without senders');
       return { kind, senders, messages };
@@ -315,9 +314,9 @@ function writeNumbers(writer: ByteWriter, numbers: readonly number[]): void {
   for (const one of numbers) writer.u32(one);
 }
 
-function readNumbers(reader: ByteReader): number[] {
+function readNumbers(reader: ByteReader, most = MAX_GROUP_MEMBERS): number[] {
   const numbers: number[] = [];
-  for (let left = reader.count(MAX_GROUP_MEMBERS, 4); left > 0; left--) numbers.push(reader.u32());
+  for (let left = reader.count(most, 4); left > 0; left--) numbers.push(reader.u32());
   return numbers;
 }
 
