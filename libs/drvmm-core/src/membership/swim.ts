@@ -125,7 +125,8 @@ export interface MembershipRider {
   receive(bytes: Uint8Array, nowMs: number): void;
 }
 
-const NO_RIDER: MembershipRider = { take: () => new Uint8Array(0), receive: () => undefined };
+const NOTHING = new Uint8Array(0);
+const NO_RIDER: MembershipRider = { take: () => NOTHING, receive: () => undefined };
 
 interface Suspicion {
   readonly sinceMs: number;
@@ -407,8 +408,13 @@ export class Swim {
     }
     this.#exchangeCursor = (this.#exchangeCursor + slice.length) % members.length;
     const { name, address } = this.#self;
-    const rider = new Uint8Array(0);
-    const frame = encodeMembershipFrame({ from: name, fromAddress: address, message, updates: slice, rider });
+    const frame = encodeMembershipFrame({
+      from: name,
+      fromAddress: address,
+      message,
+      updates: slice,
+      rider: NOTHING,
+    });
     this.#effects.push({ kind: 'send', to, frame });
     return slice.length;
   }
@@ -500,7 +506,7 @@ export class Swim {
     const news = this.#gossip.take(room, timesMax);
     for (const update of news) room -= updateBytes(update);
     const isProbe = message.kind === 'ping' || message.kind === 'ack';
-    const rider = this.#rider.take(isProbe ? Math.min(room, RIDER_BYTES) : 0, this.#nowMs);
+    const rider = isProbe ? this.#rider.take(Math.min(room, RIDER_BYTES), this.#nowMs) : NOTHING;
     const updates = [...first, ...news];
     this.#effects.push({
       kind: 'send',
