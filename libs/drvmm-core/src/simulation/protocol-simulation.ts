@@ -309,11 +309,9 @@ class ProtocolSimulation {
       const reason = group.unhealed();
       if (reason !== null) wrong.push(`group ${group.group}: ${reason}`);
     }
-    for (const { group, unhealed } of this.#processGroups.map((one) => ({
-      group: one.group,
-      unhealed: one.unhealed(),
-    }))) {
-      if (unhealed !== null) wrong.push(`process group ${group}: ${unhealed}`);
+    for (const group of this.#processGroups) {
+      const reason = group.unhealed();
+      if (reason !== null) wrong.push(`process group ${group.group}: ${reason}`);
     }
     wrong.push(...(this.#membership?.wrongBeliefs() ?? []));
     return wrong;
