@@ -137,15 +137,10 @@ export class LoadBoard implements MembershipRider {
     }
   }
 
-  /** Newer than what is known of that node. */
-  protected isFresher(takenMs: number, knownMs: number): boolean {
-    return takenMs > knownMs;
-  }
-
   #learn(name: string, held: Held, nowMs: number): void {
     if (name === this.#name || nowMs - held.takenMs > this.#ageMaxMs) return;
     const known = this.#others.get(name);
-    if (known !== undefined && !this.isFresher(held.takenMs, known.takenMs)) return;
+    if (known !== undefined && held.takenMs <= known.takenMs) return;
     if (known === undefined && this.#others.size >= MAX_KNOWN_LOADS) {
       const oldest = this.known(nowMs).at(-1);
       if (oldest === undefined || nowMs - oldest.ageMs >= held.takenMs) return;
