@@ -274,7 +274,7 @@ function typePart(type: GraphQLNamedType): string[] {
     typeLink(String(field.type)),
     field.description ?? '',
   ]);
-  return [isInputObjectType(type) ? `${head} (input)` : head, ...about, table(['field', 'type', ''], rows)];
+  return [head, ...about, table(['field', 'type', ''], rows)];
 }
 
 function argumentText({ args }: { args: readonly GraphQLArgument[] }): string {
