@@ -106,6 +106,7 @@ describe.each(backends)('jobs on %s', (kind) => {
     const serving = new NodeJobs(queues, between);
     const asking = new NodeJobs(queues, between);
     const stop = new AbortController();
+    let asked: Promise<unknown> | null = null;
     const reason = await new Promise<unknown>((resolve) => {
       serving.serve('n4', (_name, _data, signal) => {
         stop.abort(new DrvsError('Cancelled', 'enough'));
@@ -116,7 +117,7 @@ describe.each(backends)('jobs on %s', (kind) => {
           });
         });
       });
-      void expect(
+      asked = expect(
         asking.run(
           'n4',
           'drvm.delete',
@@ -125,6 +126,7 @@ describe.each(backends)('jobs on %s', (kind) => {
         ),
       ).rejects.toMatchObject({ message: 'enough' });
     });
+    await asked;
     expect(reason).toMatchObject({ code: 'Cancelled' });
     await queues.close();
   });
