@@ -1,6 +1,7 @@
 import { type DeviceView, DrvsError } from '@drvs/contracts';
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
+import { SpecPush } from '../agents/spec-push.js';
 import { AuditService } from '../audit/audit.service.js';
 import { type Actor, actorLabel } from '../auth/actor.js';
 import { requirePermission } from '../auth/permissions.js';
@@ -12,7 +13,6 @@ import { EventsService } from '../events/events.service.js';
 import { requireGeneration } from '../http/etag.js';
 import { isId } from '../http/reference.js';
 import { requireDeviceQuota } from '../tenants/device-quota.js';
-import { DeviceChanges } from './device-changes.js';
 import type { DeviceQuery } from './inventory-request.js';
 
 const WITH_HOLDER = {
@@ -30,7 +30,7 @@ export class DevicesService {
     private readonly database: Database,
     private readonly audit: AuditService,
     private readonly events: EventsService,
-    private readonly changes: DeviceChanges,
+    private readonly specs: SpecPush,
   ) {}
 
   /** A department sees those that its own DRVMs hold. */
@@ -105,7 +105,7 @@ export class DevicesService {
         await this.#tell(tx, actor, 'device.attached', drvm, device, 'attached', 'to');
         return deviceViewOf(await requireDevice(tx, device.id));
       });
-      await this.changes.push(id, given.nodeId);
+      await this.specs.push(id, given.nodeId);
       return given;
     } catch (error) {
       const state = sqlState(error);
@@ -135,7 +135,7 @@ export class DevicesService {
       await this.#tell(tx, actor, 'device.detached', drvm, device, 'detached', 'from');
       return deviceViewOf({ ...device, allocation: null, generation: device.generation + 1 });
     });
-    await this.changes.push(id, taken.nodeId);
+    await this.specs.push(id, taken.nodeId);
     return taken;
   }
 

@@ -1,6 +1,5 @@
 import { Module } from '@nestjs/common';
 import { LinksModule } from '../agents/links.module.js';
-import { DeviceChanges } from './device-changes.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesService } from './devices.service.js';
 import { InventoryController } from './inventory.controller.js';
@@ -11,7 +10,7 @@ import { NodesService } from './nodes.service.js';
 @Module({
   imports: [LinksModule],
   controllers: [NodesController, InventoryController, DevicesController],
-  providers: [NodesService, InventoryService, DevicesService, DeviceChanges],
+  providers: [NodesService, InventoryService, DevicesService],
   exports: [NodesService, InventoryService, DevicesService],
 })
 export class NodesModule {}

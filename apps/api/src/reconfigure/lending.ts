@@ -1,20 +1,17 @@
 import { type CpuChange, type CpuSlice, isIdle, planLending } from '@drvs/policy';
 import { Injectable, Logger } from '@nestjs/common';
-import { AgentLinks } from '../agents/agent-links.js';
+import { SpecPush } from '../agents/spec-push.js';
 import { Database, type Transaction } from '../database/database.js';
 import { CAPACITY_EXCEEDED, sqlState } from '../database/sql-state.js';
 import { LedgerSession } from '../jobs/ledger-session.js';
 import { Recurring } from '../jobs/recurring.js';
 import { RecurringService } from '../jobs/recurring-service.js';
 import { SettingsService } from '../settings/settings.service.js';
-import { specOf, WITH_SPEC } from './container-spec.js';
 import { SliceChanges } from './slice-changes.js';
 
 const LOOK_EVERY_MS = 500;
 const ORPHANS_EVERY_MS = 10_000;
 const ORPHAN_MS = 60_000;
-/** An agent that does not take a limit in this time gets it with its next report. */
-const UPDATE_TIMEOUT_MS = 3_000;
 const LOCK = 'drvs.lending';
 /** In the ledger while there may be loans of CPU that are lending's to take back. */
 const LENDS = 'lending.lends';
@@ -65,7 +62,7 @@ export class Lending extends RecurringService {
     private readonly database: Database,
     private readonly session: LedgerSession,
     private readonly settings: SettingsService,
-    private readonly links: AgentLinks,
+    private readonly specs: SpecPush,
     private readonly changes: SliceChanges,
   ) {
     super();
@@ -193,31 +190,15 @@ export class Lending extends RecurringService {
     }
   }
 
+  /** What shrinks first, so that a node is not asked for more than it has. */
   async #push(
     nodeId: string,
     changes: readonly CpuChange[],
     rows: ReadonlyMap<string, LendingRow>,
   ): Promise<void> {
-    const agent = await this.links.reach(nodeId).catch(() => null);
-    if (!agent) return;
     for (const shrinks of [true, false]) {
-      await Promise.all(
-        changes
-          .filter(({ from, to }) => to < from === shrinks)
-          .map(async ({ id }) => {
-            const drvm = await this.database.unrestricted.drvm.findUnique({
-              where: { id: rows.get(id)!.drvm_id },
-              include: WITH_SPEC,
-            });
-            const slice = drvm?.slices.find((candidate) => candidate.id === id);
-            if (!drvm || !slice?.certificate || drvm.wantedState === 'stopped') return;
-            await agent
-              .call('drvm.update', specOf(drvm, slice.index), { timeoutMs: UPDATE_TIMEOUT_MS })
-              .catch((error: unknown) =>
-                this.#logger.debug(`${drvm.name} on ${slice.node.name}: ${(error as Error).message}`),
-              );
-          }),
-      );
+      const now = changes.filter(({ from, to }) => to < from === shrinks);
+      await Promise.all(now.map(({ id }) => this.specs.push(rows.get(id)!.drvm_id, nodeId)));
     }
   }
 }

@@ -1,27 +1,29 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { AgentLinks } from '../agents/agent-links.js';
 import { Database } from '../database/database.js';
 import { specOf, WITH_SPEC } from '../reconfigure/container-spec.js';
+import { AgentLinks } from './agent-links.js';
 
 /** An agent that does not take it in this time gets it with its next report. */
 const UPDATE_TIMEOUT_MS = 3_000;
 
 /**
- * Tells the container of a DRVM which devices of its node it has. The ledger has said so before: a container that cannot
- * be told now is told when its node reports (Reconciliation), and one that does not run, when it starts.
+ * Gives the container of a DRVM on a node its specification as the ledger has it now, by whichever process holds the
+ * channel of the node. Who cannot be reached, or refuses, gets it with the next report (Reconciliation); one that does
+ * not run, when it starts.
  */
 @Injectable()
-export class DeviceChanges {
-  readonly #logger = new Logger('DeviceChanges');
+export class SpecPush {
+  readonly #logger = new Logger('SpecPush');
 
   constructor(
     private readonly database: Database,
     private readonly links: AgentLinks,
   ) {}
 
+  /** Does not throw for an agent that is away or refuses. */
   async push(drvmId: string, nodeId: string): Promise<void> {
-    const link = this.links.get(nodeId);
-    if (!link) return;
+    const agent = await this.links.reach(nodeId).catch(() => null);
+    if (!agent) return;
     const drvm = await this.database.unrestricted.drvm.findUnique({
       where: { id: drvmId },
       include: WITH_SPEC,
@@ -29,10 +31,10 @@ export class DeviceChanges {
     const slice = drvm?.slices.find((each) => each.nodeId === nodeId && !each.leaving);
     if (!drvm || !slice?.certificate || drvm.wantedState === 'stopped' || slice.containerState === 'absent')
       return;
-    await link
+    await agent
       .call('drvm.update', specOf(drvm, slice.index), { timeoutMs: UPDATE_TIMEOUT_MS })
       .catch((error: unknown) =>
-        this.#logger.debug(`${drvm.name} on ${link.nodeName}: ${(error as Error).message}`),
+        this.#logger.debug(`${drvm.name} on ${slice.node.name}: ${(error as Error).message}`),
       );
   }
 }
