@@ -13,11 +13,12 @@ import { type LogLine, logLine, MAX_LOG_LINES } from './operation-logs.js';
 import { type PlannedStep, phasesOf, planOperation, type StepAction } from './operation-plan.js';
 import { workOf } from './plan-work.js';
 import {
-  CANCELLABLE_ONCE_BEGUN,
   hasEnded,
   progressOf,
   type StepState,
   statesBefore,
+  WAY_BACK,
+  type WayBack,
 } from './state-machine.js';
 import {
   type OperationClosing,
@@ -123,7 +124,7 @@ export class OperationRunner {
     const state: OperationState =
       error.code === 'Cancelled' ? 'cancelled' : undone ? 'compensated' : 'failed';
     await this.database.system(async (tx) => {
-      if (undone && run.kind !== 'node.maintain') {
+      if (undone && run.wayBack === 'whole') {
         await tx.operationStep.updateMany({
           where: { operationId: run.row.id, state: { in: ['succeeded', 'failed'] } },
           data: { state: 'compensated' },
@@ -171,6 +172,7 @@ export class OperationRunner {
 /** One walk of one operation in one process. */
 class OperationRun {
   readonly kind: OperationKind;
+  readonly wayBack: WayBack;
   readonly plan: PlannedStep[];
   readonly #states: StepState[];
   readonly #attempts: number[];
@@ -189,6 +191,7 @@ class OperationRun {
     private readonly shutdown: AbortSignal,
   ) {
     this.kind = row.kind as OperationKind;
+    this.wayBack = WAY_BACK[this.kind];
     this.plan = planOperation(
       this.kind,
       slicesOf(row),
@@ -324,19 +327,21 @@ class OperationRun {
 
   /**
    * Undoes what was done. Null when there is nothing to undo; else what the transaction that ends the operation is to
-   * do to the ledger. A maintenance that failed is not undone: nothing is to come back to a node that somebody may have
-   * open before him.
+   * do to the ledger.
    */
   async undo(error: DrvsError): Promise<((tx: Transaction) => Promise<void>) | null> {
-    if (!CANCELLABLE_ONCE_BEGUN[this.kind]) return null;
-    if (this.kind === 'node.maintain' ? error.code !== 'Cancelled' : !this.row.drvm) return null;
+    const isUndone =
+      this.wayBack === 'when-cancelled'
+        ? error.code === 'Cancelled'
+        : this.wayBack === 'whole' && this.row.drvm !== null;
+    if (!isUndone) return null;
     this.note(null, 'info', 'undoing what was done');
     return this.performer.undo(this.#context, this.shutdown);
   }
 
   /** Of what is not undone but left as it is: what of it was done, and what the transaction that ends it is to do. */
   async closing(): Promise<OperationClosing | null> {
-    const isKept = this.kind === 'plan.apply' || this.kind === 'node.maintain';
+    const isKept = this.wayBack === 'by-steps' || this.wayBack === 'when-cancelled';
     return isKept ? this.performer.close(this.#context) : null;
   }
 
@@ -347,8 +352,8 @@ class OperationRun {
   async #phase(steps: PlannedStep[], cancel: AbortSignal): Promise<void> {
     const open = steps.filter(({ position }) => !['succeeded', 'skipped'].includes(this.#states[position]!));
     const siblings = new AbortController();
-    const isUndone = this.kind !== 'plan.apply';
-    const either = AbortSignal.any([this.shutdown, siblings.signal, ...(isUndone ? [cancel] : [])]);
+    const givesBack = this.wayBack === 'by-steps';
+    const either = AbortSignal.any([this.shutdown, siblings.signal, ...(givesBack ? [] : [cancel])]);
     const queue = [...open];
     const workers = Array.from({ length: Math.min(STEPS_AT_ONCE, queue.length) }, async () => {
       for (let step = queue.shift(); step; step = queue.shift()) {
@@ -485,7 +490,7 @@ class OperationRun {
   async #throwIfOver(): Promise<void> {
     const { deadlineAt } = this.row;
     if (deadlineAt !== null && Date.now() >= deadlineAt.getTime()) throw deadlinePassed(deadlineAt);
-    if (!CANCELLABLE_ONCE_BEGUN[this.kind]) return;
+    if (this.wayBack === 'none') return;
     const now = await this.database.unrestricted.operation.findUnique({
       where: { id: this.row.id },
       select: { cancelRequestedAt: true },
@@ -495,7 +500,7 @@ class OperationRun {
 
   /** A step that waits for an agent does not see the border of a step for long: its waiting is ended for it. */
   async #watchForCancel(stop: AbortController): Promise<void> {
-    if (!CANCELLABLE_ONCE_BEGUN[this.kind]) return;
+    if (this.wayBack === 'none') return;
     try {
       for (;;) {
         const left = (this.row.deadlineAt?.getTime() ?? Number.POSITIVE_INFINITY) - Date.now();

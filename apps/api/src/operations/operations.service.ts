@@ -22,7 +22,7 @@ import { type PlannedSlice, planOperation } from './operation-plan.js';
 import { OperationQueue } from './operation-queue.js';
 import { type OperationRows, operationView } from './operation-view.js';
 import { workOf } from './plan-work.js';
-import { CANCELLABLE_ONCE_BEGUN, hasEnded } from './state-machine.js';
+import { hasEnded, WAY_BACK } from './state-machine.js';
 
 export interface OperationRequest {
   kind: OperationKind;
@@ -213,9 +213,10 @@ export class OperationsService {
     this.#requireMayChange(actor, before);
     if (hasEnded(before.state)) throw conflict(before, 'It has ended: there is nothing to cancel.');
     const now = new Date();
-    const count = CANCELLABLE_ONCE_BEGUN[before.kind]
-      ? await this.#askRunner(actor, id, now)
-      : await this.#cancelQueued(actor, id, now);
+    const count =
+      WAY_BACK[before.kind] !== 'none'
+        ? await this.#askRunner(actor, id, now)
+        : await this.#cancelQueued(actor, id, now);
     // One that waits for its place does not wait to be told.
     await this.#admit();
     const after = await this.show(actor, id);

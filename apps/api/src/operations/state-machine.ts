@@ -63,20 +63,27 @@ export function progressOf(states: readonly StepState[]): number {
 }
 
 /**
- * Whether an operation that has begun can still be cancelled; then a step that is under way is ended in the middle.
- * Creation and start can be undone; a stop or a deletion that is half done is best finished, and a migration takes
- * milliseconds. A step of a plan that is ended so gives back what it has half done; what has moved stays where it is.
+ * What becomes of an operation that has begun and does not come to its end.
+ *
+ * - `none`: it cannot be cancelled. A stop or a deletion that is half done is best finished, and a migration takes
+ *   milliseconds.
+ * - `whole`: all that it did is undone.
+ * - `by-steps`: what is done stays done; a step that is ended in the middle gives back itself what it has half done.
+ * - `when-cancelled`: cancelled it is undone, failed it is left as it is. Nothing is to come back to a node that somebody
+ *   may have open before him.
  */
-export const CANCELLABLE_ONCE_BEGUN: Readonly<Record<OperationKind, boolean>> = {
-  'drvm.create': true,
-  'drvm.start': true,
-  'drvm.stop': false,
-  'drvm.delete': false,
-  'drvm.resize': true,
-  'drvm.reconfigure': true,
-  'process.migrate': false,
-  'plan.apply': true,
-  'node.power-off': false,
-  'node.power-on': false,
-  'node.maintain': true,
+export type WayBack = 'none' | 'whole' | 'by-steps' | 'when-cancelled';
+
+export const WAY_BACK: Readonly<Record<OperationKind, WayBack>> = {
+  'drvm.create': 'whole',
+  'drvm.start': 'whole',
+  'drvm.stop': 'none',
+  'drvm.delete': 'none',
+  'drvm.resize': 'whole',
+  'drvm.reconfigure': 'whole',
+  'process.migrate': 'none',
+  'plan.apply': 'by-steps',
+  'node.power-off': 'none',
+  'node.power-on': 'none',
+  'node.maintain': 'when-cancelled',
 };
