@@ -261,14 +261,22 @@ describe('in one process', () => {
   describe('places', () => {
     test('one department that asks for much does not keep another from its one', async () => {
       (await api.admin.send('PUT', '/settings/operations.atOnce', { value: 2 })).expect(200);
-      const held = hold('drvm.prepare');
+      const held: (() => void)[] = [];
+      nodes[1]!.before = async (called) => {
+        if (called === 'drvm.prepare') await new Promise<void>((resolve) => held.push(resolve));
+      };
       const many: OperationView[] = [];
       for (const name of ['a1', 'a2', 'a3']) many.push((await create(name)).operation);
-      await held.reached;
       const other = (await create('b1', { tenant: 'chemistry' })).operation;
-      await until('two have begun', async () => (await show(many[1]!.id)).state === 'running', PATIENT_MS);
+      await until('two have begun', async () => held.length === 2, PATIENT_MS);
+      expect((await show(many[1]!.id)).state).toBe('running');
       expect((await show(many[2]!.id)).state).toBe('queued');
-      held.release();
+      // One place becomes free, while the department that asks for much still has the other.
+      held.shift()!();
+      await until('the other has begun', async () => (await show(other.id)).state === 'running', PATIENT_MS);
+      expect((await show(many[2]!.id)).state).toBe('queued');
+      nodes[1]!.before = async () => undefined;
+      for (const release of held) release();
       for (const { id } of [...many, other]) expect((await ended(id)).state).toBe('succeeded');
       const begun = await database.unrestricted.operation.findMany({
         where: { id: { in: [many[2]!.id, other.id] } },
